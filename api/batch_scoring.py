@@ -116,12 +116,13 @@ class BatchScorer:
         def score(part: Sequence[bytes]) -> float:
             began = time.perf_counter()
             with scoring(len(part)):
-                found.append(self._model.score(JsonBatch(part).decode()))
+                found.append(self._model.score(JsonBatch(part).decode(self._model.compiled)))
             return time.perf_counter() - began
 
         for part in split_records(records):
             seconds += await self._slicer.run(score, part)
-        results = await self._slicer.run(lambda: reject_foreign_source(joined(found), source))
+        table = self._model.compiled.table
+        results = await self._slicer.run(lambda: reject_foreign_source(joined(found), source, table))
         starts = range(0, len(results), SOURCE_CHECK_RECORDS)
         for chunk in results.split(min(SOURCE_CHECK_RECORDS, len(results) - start) for start in starts):
             await self._slicer.run(count, chunk, seconds * len(chunk) / len(results))

@@ -39,6 +39,7 @@ from runtime.periodic import PeriodicCall, periodic_drift_report
 from runtime.settings import Settings
 from runtime.tracing.setup import open_tracing
 from schemas.errors import SettingsError
+from schemas.tables.builtin import UCI_HEART
 from scoring.model_manager import Follower, ModelManager, ModelSource
 from scoring.scorer import Scorer
 
@@ -107,11 +108,14 @@ def _routes(
         yield web.get("/metrics", status.metrics)
     yield from status.ModelRoutes(manager).routes()
     yield from status.health_routes(health)
-    yield from api_docs.routes()
-    yield from ui.routes(live=settings.live)
+    table = manager.compiled.table
+    yield from api_docs.routes(table)
+    yield from ui.routes(table, live=settings.live)
     rows = RowScorer(manager, scorer, slicer)
     yield from OpenInferenceRoutes(rows, health).routes()
     yield from MlflowRoutes(rows, health).routes()
+    if table.digest != UCI_HEART.digest:
+        return
     now = partial(dt.datetime.now, dt.UTC)
     yield from FhirRoutes(predictions, manager, rate_limit, settings, slicer, memory_limit, now).routes()
 

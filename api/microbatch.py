@@ -76,7 +76,7 @@ class MicroBatch:
 
     def _score(self, bodies: Sequence[bytes]) -> tuple[Results, Sequence[Encoded]]:
         started = time.perf_counter()
-        results = self._model.score(JsonBatch(bodies).decode())
+        results = self._model.score(JsonBatch(bodies).decode(self._model.compiled))
         count(results, time.perf_counter() - started)
         return results, _encode_outcomes(results)
 

@@ -24,6 +24,7 @@ import pyarrow.parquet
 from bench.cost import proportional_mb
 from bench.load import legal_patients, tell
 from bench.report import Spread
+from bench.uci import as_matrix
 from heartstream.files.batching import BATCH_ROWS
 from heartstream.files.columns import columns_of
 from heartstream.files.formats import Format, uncompressed
@@ -34,9 +35,8 @@ from heartstream.files.tally import Tally
 from heartstream.terminal.exit_codes import errors_to_exit_codes
 from runtime.gc_tuning import tune_gc
 from schemas.codec import encode_score_lines
-from schemas.features import FEATURE_NAMES
 from schemas.records import Details
-from scoring.features import as_matrix
+from schemas.tables.builtin import UCI_HEART
 from scoring.scorer import Scorer
 from training.pipeline import TrainingRequest, train
 
@@ -91,9 +91,9 @@ def _processor_seconds() -> float:
 
 def patients(first: int, rows: int) -> pa.Table:
     """Return the snapshot's legal patients in turn, each with an id of its own, numbered from `first`."""
-    matrix = np.resize(as_matrix(legal_patients()), (rows, len(FEATURE_NAMES)))
+    matrix = np.resize(as_matrix(legal_patients()), (rows, len(UCI_HEART.names)))
     ids = pa.array([f"p-{number:07}" for number in range(first, first + rows)])
-    columns = {name: pa.array(matrix[:, place], from_pandas=True) for place, name in enumerate(FEATURE_NAMES)}
+    columns = {name: pa.array(matrix[:, place], from_pandas=True) for place, name in enumerate(UCI_HEART.names)}
     return pa.table({"patient_id": ids} | columns)
 
 
@@ -134,7 +134,7 @@ def read_and_write(source: Path, kind: Format, output: Path, parts: Sequence[byt
         sink = PartialFile(output, 0, uncompressed, closing)
         for batch, part in zip(_batches(source, kind), parts, strict=True):
             if not isinstance(batch, list):
-                columns_of(batch)
+                columns_of(batch, UCI_HEART)
             sink.write(part)
         sink.sync()
         sink.partial.replace(output)
@@ -142,7 +142,7 @@ def read_and_write(source: Path, kind: Format, output: Path, parts: Sequence[byt
 
 def _batches(source: Path, kind: Format) -> Iterator[object]:
     with ExitStack() as closing:
-        yield from open_records(source, kind, closing).batches()
+        yield from open_records(source, kind, closing, UCI_HEART).batches()
 
 
 def measure(

@@ -34,7 +34,7 @@ from bench.servers import SERVERS, Record, Server, chosen, variables, write_pipe
 from heartstream.demo.patients import real_patients
 from heartstream.terminal.exit_codes import errors_to_exit_codes
 from runtime.ports import free_port
-from schemas.features import FEATURE_NAMES
+from schemas.tables.builtin import UCI_HEART
 from scoring.scorer import Scorer
 from training.pipeline import TrainingRequest, train
 
@@ -198,7 +198,7 @@ def lines(table: dict[str, list[Round]]) -> list[str]:
 
 
 def _risks(model: Path, patients: Sequence[Record]) -> list[float]:
-    matrix = np.array([[patient[name] for name in FEATURE_NAMES] for patient in patients], dtype=np.float64)
+    matrix = np.array([[patient[name] for name in UCI_HEART.names] for patient in patients], dtype=np.float64)
     risks: list[float] = Scorer.from_directory(model, "logistic_regression").risks(matrix).tolist()
     return risks
 

@@ -11,10 +11,10 @@ import msgspec
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # exported, says its guide
 
+from bench.uci import UCI, as_matrix, blank_missing, legal_rows
 from heartstream.demo.patients import real_patients
 from runtime.kafka.topics import create_topics
 from schemas.records import PatientRecord
-from scoring.features import as_matrix, blank_missing, legal_rows
 
 PARTITIONS: Final = 4
 _SEED: Final = 1988
@@ -31,7 +31,7 @@ def tell(text: str) -> None:
 
 def legal_patients() -> list[PatientRecord]:
     """Return the patients of the snapshot that can be scored, shuffled the same way each time."""
-    patients = [msgspec.convert(record, PatientRecord, strict=False) for record in real_patients()]
+    patients = [msgspec.convert(record, UCI.records.type, strict=False) for record in real_patients()]
     matrix = as_matrix(patients)
     blank_missing(matrix)
     legal = [patient for patient, ok in zip(patients, legal_rows(matrix).tolist(), strict=True) if ok]

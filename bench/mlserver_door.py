@@ -28,10 +28,10 @@ from bench.load import records, remove_topics
 from bench.meter import START_SECONDS, Meter, Reading, Sample
 from bench.output import Output, Place, read_output
 from bench.stage import Stage
+from bench.uci import as_matrix, blank_missing, decode
 from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
-from schemas.codec import decode
-from scoring.features import Matrix, as_matrix, blank_missing
+from scoring.features import Matrix
 from scoring.model_artifact import Artifact, load
 from scoring.scorer import Scorer
 

@@ -18,13 +18,14 @@ import pandas as pd
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from bench.load import records, tell
+from bench.uci import UCI, as_matrix, blank_missing, decode, legal_rows
 from heartstream.terminal.exit_codes import errors_to_exit_codes
-from schemas.codec import decode, encode_scores
-from schemas.features import FEATURE_NAMES
+from schemas.codec import encode_scores
 from schemas.records import PatientRecord, Source
+from schemas.tables.builtin import UCI_HEART
 from scoring.batches import JsonBatch
 from scoring.engines import ForestEngine, LinearEngine
-from scoring.features import Matrix, as_matrix, blank_missing, legal_rows
+from scoring.features import Matrix
 from scoring.model_artifact import load
 from scoring.scorer import Scorer
 from training.pipeline import TrainingRequest, train
@@ -85,7 +86,7 @@ def measure(folder: Path, model: str, seconds: float) -> list[Figure]:
 
 
 def _score(scorer: Scorer, values: Sequence[bytes | None], sources: Sequence[Source]) -> list[bytes]:
-    return encode_scores(scorer.score(JsonBatch(values, sources=sources).decode()).scores)
+    return encode_scores(scorer.score(JsonBatch(values, sources=sources).decode(UCI)).scores)
 
 
 def _stages(
@@ -101,7 +102,7 @@ def _stages(
         return matrix
 
     matrix = matrix_and_validity()
-    decoded = JsonBatch(values, sources=sources).decode()
+    decoded = JsonBatch(values, sources=sources).decode(UCI)
     results = scorer.score(decoded)
     return {
         "decode": lambda: _decoded(values),
@@ -123,7 +124,7 @@ def _reference(folder: Path, model: str, values: Sequence[bytes | None], seconds
     pipeline: Pipeline = make_pipeline(fitted.preprocessor, fitted.classifier)
     matrix = as_matrix(_decoded(values))
     blank_missing(matrix)
-    frame = pd.DataFrame(matrix, columns=list(FEATURE_NAMES))
+    frame = pd.DataFrame(matrix, columns=list(UCI_HEART.names))
     _prove(pipeline, frame, artifact_risks=Scorer(artifact).risks(matrix))
     return median_us(lambda: pipeline.predict_proba(frame.to_numpy()), seconds)
 

@@ -16,9 +16,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from bench.environments import ROOT, SERVE, interpreter
+from bench.uci import UCI
 from runtime.ports import free_port
-from schemas.features import FEATURE_NAMES
-from scoring.estimators import SCALED
+from schemas.tables.builtin import UCI_HEART
 from scoring.model_artifact import load
 from training.data.frames import TRAINING_SITE, features, read_snapshot, site_rows
 from training.data.frames import target as target_of
@@ -70,20 +70,21 @@ def write_pipeline(model: Path, target: Path) -> None:
 def write_usual(target: Path) -> None:
     """Write the pipeline of most tutorials, fitted to the same patients: imputers, scaler and encoder by name."""
     frame = site_rows(read_snapshot(), TRAINING_SITE)
-    codes = [name for name in FEATURE_NAMES if name not in SCALED]
+    scaled = [UCI_HEART.names[j] for j in UCI.columns.scaled]
+    codes = [name for name in UCI_HEART.names if name not in scaled]
     numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
     categories = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore"))
-    columns = ColumnTransformer([("numbers", numbers, list(SCALED)), ("codes", categories, codes)])
-    rows = pd.DataFrame(features(frame), columns=list(FEATURE_NAMES))
+    columns = ColumnTransformer([("numbers", numbers, scaled), ("codes", categories, codes)])
+    rows = pd.DataFrame(features(frame), columns=list(UCI_HEART.names))
     joblib.dump(make_pipeline(columns, LogisticRegression(max_iter=1000)).fit(rows, target_of(frame)), target)
 
 
 def _row(record: Record) -> list[object]:
-    return [record[name] for name in FEATURE_NAMES]
+    return [record[name] for name in UCI_HEART.names]
 
 
 def _tensor(record: Record) -> object:
-    tensor = {"name": "input", "shape": [1, len(FEATURE_NAMES)], "datatype": "FP64", "data": _row(record)}
+    tensor = {"name": "input", "shape": [1, len(UCI_HEART.names)], "datatype": "FP64", "data": _row(record)}
     return {"inputs": [tensor]}
 
 

@@ -15,9 +15,9 @@ import numpy as np
 from heartstream.files.batching import BATCH_ROWS
 from heartstream.optional_deps import files_extra
 from schemas.codec import decode_score, encode_score
-from schemas.codings import CODINGS, known_codings_text
 from schemas.errors import DataError, ValidationIssue
 from schemas.records import Details, ModelRef, PatientRecord, Score
+from schemas.tables.feature_table import FeatureTable
 from scoring.batches import JsonBatch
 from scoring.engines import Vector
 from scoring.evidence import SourceWindow
@@ -92,6 +92,16 @@ class Model:
         return self._scorer.model
 
     @property
+    def table(self) -> FeatureTable:
+        """The feature table of the records that the model scores."""
+        return self._scorer.compiled.table
+
+    @property
+    def record_type(self) -> type[PatientRecord]:
+        """The type of a record, with a field for each of the table's: a mapping with the same names does as well."""
+        return self._scorer.compiled.records.type
+
+    @property
     def threshold(self) -> float:
         """The label of a score is 1 from this risk on."""
         return self._scorer.manifest.threshold
@@ -105,7 +115,7 @@ class Model:
         """Score records, or the rows of a table; returns a result for each, in the same order.
 
         A record is a `PatientRecord`, a mapping with the same names, or JSON. A table is a data frame of pandas, Polars
-        or pyarrow, or anything else that exports Arrow: `patient_id`, text, and the 13 fields, numbers. Null means "not
+        or pyarrow, or anything else that exports Arrow: `patient_id`, text, and the fields of `table`. Null means "not
         measured"; so does NaN in a pandas data frame, but nowhere else.
 
         `coding` applies to records that name none. One call is one source: if enough of its records show another
@@ -114,8 +124,10 @@ class Model:
         Raises DataError if the columns of a table are not those of a record, or the coding is unknown, and TypeError
         if something is neither a record nor a table. The messages contain no values.
         """
-        if coding is not None and coding not in CODINGS:
-            raise DataError(f"the coding {known_codings_text()}")
+        compiled = self._scorer.compiled
+        table = compiled.table
+        if coding is not None and coding not in table.coding_by_name:
+            raise DataError(f"the coding {table.codings_text}")
         if _is_table(records):
             batches = self._rows(records, coding)
         else:
@@ -123,8 +135,8 @@ class Model:
         results = []
         for batch in batches:
             with self._lock:
-                results.append(self._scorer.score(batch.decode()))
-        return Results(reject_foreign_source(joined(results), SourceWindow()).outcomes())
+                results.append(self._scorer.score(batch.decode(compiled)))
+        return Results(reject_foreign_source(joined(results), SourceWindow(), table).outcomes())
 
     def _records(self, records: Iterable[Record], coding: str | None) -> Iterator[Batch]:
         if isinstance(records, _ONE_RECORD):
@@ -138,8 +150,9 @@ class Model:
         with files_extra():
             from heartstream.files.columns import columns_of  # noqa: PLC0415  # pyarrow, where it is needed
             from heartstream.files.dataframes import batches_of  # noqa: PLC0415  # the same
-        for batch in batches_of(table):
-            yield columns_of(batch, coding)
+        feature_table = self._scorer.compiled.table
+        for batch in batches_of(table, feature_table):
+            yield columns_of(batch, feature_table, coding)
 
 
 def load_model(

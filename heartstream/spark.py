@@ -26,12 +26,11 @@ import pyarrow as pa
 
 from heartstream.files.batching import BATCH_ROWS
 from heartstream.files.columns import columns_of
-from heartstream.files.parquet_records import name_problems, plain, wrong_type
+from heartstream.files.parquet_records import is_text, name_problems, plain, wrong_type
 from schemas.codec import encode_scores
-from schemas.codings import CODINGS, known_codings_text
-from schemas.column_mapping import COLUMN_NAMES
 from schemas.errors import ArtifactError, DataError
 from schemas.records import Details
+from schemas.tables.feature_table import PATIENT_ID, FeatureTable
 from scoring.evidence import SourceWindow
 from scoring.model_artifact import MANIFEST_FILE, load
 from scoring.pipeline import Results
@@ -103,46 +102,49 @@ def score(
     details: Details = Details(),  # noqa: B008  # it is frozen
     coding: str | None = None,
 ) -> DataFrame:
-    """Score a table of patients: `patient_id`, a string, and the 13 UCI names, numbers; null means not measured.
+    """Score a table of patients: `patient_id`, a string, and the fields of the model; null means not measured.
 
     Returns one row per row, in the order of the partition: `score` is the JSON object, with the same bytes that
     `heartstream score` writes, `risk` and `label` are its members; `errors`, null if there is a score, is a JSON array
     of the row's errors, as in a dead letter, without values.
 
-    `coding` names the coding of the table, if it is not UCI's. If rows of an Arrow batch, or earlier ones of the
-    partition, show another coding than the one named, the whole batch is rejected.
+    `coding` names the coding of the table, if it is not that of the model's feature table. If rows of an Arrow batch,
+    or earlier ones of the partition, show another coding than the one named, the whole batch is rejected.
 
     `model` is a model directory on the driver, `name` one of its models; with `public_key` (PEM) it must be signed.
     Raises ArtifactError and DataError before anything is computed.
     """
-    if problems := problems_of(frame.schema):
-        raise DataError(f"the table is refused: {'; '.join(problems)}")
-    if coding is not None and coding not in CODINGS:
-        raise DataError(f"the coding {known_codings_text()}")
     bundle = ModelBundle.of(Path(model).resolve(), name, public_key, details)
-    return frame.select(*COLUMN_NAMES).mapInArrow(partial(scored, bundle, coding=coding), SCHEMA)
+    table = _loaded(bundle).compiled.table
+    if problems := problems_of(frame.schema, table):
+        raise DataError(f"the table is refused: {'; '.join(problems)}")
+    if coding is not None and coding not in table.coding_by_name:
+        raise DataError(f"the coding {table.codings_text}")
+    return frame.select(PATIENT_ID, *table.names).mapInArrow(partial(scored, bundle, coding=coding), SCHEMA)
 
 
-def problems_of(schema: StructType) -> list[str]:
+def problems_of(schema: StructType, table: FeatureTable) -> list[str]:
     """Return the problems of a table's columns, by Spark's types: not all of them have an Arrow type."""
-    return name_problems(schema.names) + [
-        wrong_type(field.name)
+    return name_problems(schema.names, table) + [
+        wrong_type(field.name, table)
         for field in schema
-        if field.name in COLUMN_NAMES
-        and field.dataType.typeName() not in (_TEXTS if field.name == "patient_id" else _NUMBERS)
+        if field.name in {PATIENT_ID, *table.names}
+        and field.dataType.typeName() not in (_TEXTS if is_text(field.name, table) else _NUMBERS)
     ]
 
 
 def scored(
     bundle: ModelBundle, batches: Iterable[pa.RecordBatch], coding: str | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Score Arrow batches with the columns `COLUMN_NAMES`; yields batches of `SCHEMA`, row for row."""
+    """Score Arrow batches with the id and the fields; yields batches of `SCHEMA`, row for row."""
     scorer, seen = _loaded(bundle), SourceWindow()
+    compiled = scorer.compiled
     for batch in batches:
         # Spark's batches are smaller, unless it is configured to use whole partitions.
         for start in range(0, batch.num_rows, BATCH_ROWS):
             part = plain(batch.slice(start, BATCH_ROWS))
-            results = reject_foreign_source(scorer.score(columns_of(part, coding).decode()), seen)
+            decoded = columns_of(part, compiled.table, coding).decode(compiled)
+            results = reject_foreign_source(scorer.score(decoded), seen, compiled.table)
             yield _table(part.column(0), results)
 
 

@@ -1,7 +1,6 @@
-"""The only decoder and the only encoder of the wire format.
+"""The only encoder and decoder of scores, dead letters and outcomes.
 
-Optimized for speed: one C call per record in each direction. `schemas.validation.validate` handles the records that the
-fast decoder does not accept.
+Optimized for speed: one C call per score. `schemas.record_format` decodes patient records.
 """
 
 from __future__ import annotations
@@ -13,15 +12,10 @@ from typing import Final
 
 import msgspec
 
-from schemas.codings import CODINGS
-from schemas.features import FEATURE_NAMES
 from schemas.records import (
-    PATIENT_ID_MAX_CHARS,
-    RECORD_MAX_BYTES,
     DeadLetter,
     KnownOutcome,
     ModelRef,
-    PatientRecord,
     Reason,
     Score,
     ScoreWarning,
@@ -29,49 +23,12 @@ from schemas.records import (
 )
 from schemas.wire_format import strip_prefix
 
-_decode: Final = msgspec.json.Decoder(PatientRecord).decode
 _encoder: Final = msgspec.json.Encoder()
 _encode: Final = _encoder.encode
 _encode_lines: Final = _encoder.encode_lines
 _DIGEST_DIGITS: Final = 16
 UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding raises on foreign bytes: other than expected, not UTF-8, nested too deep."""
-_QUOTES_PLAIN: Final = 2 * (len(FEATURE_NAMES) + 1) + 2
-"""Quote characters of a record that names each field once and gives no coding."""
-_QUOTES_CODING: Final = _QUOTES_PLAIN + 4
-
-
-def decode(value: bytes | None) -> PatientRecord | None:
-    """Decode one record without a coding if it is certainly valid; None means that `validate` must decide.
-
-    The JSON decoder silently keeps the last of duplicate fields. A flat record with all its fields cannot contain a
-    duplicate without more quote characters than the fields need, so counting quotes detects every duplicate (and sends
-    the few valid records with an escaped quote to the slow path).
-    """
-    if not value or len(value) > RECORD_MAX_BYTES:
-        return None
-    try:
-        record = _decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    if record.coding is not msgspec.UNSET or value.count(b'"') != _QUOTES_PLAIN:
-        return None
-    return record if 0 < len(record.patient_id) <= PATIENT_ID_MAX_CHARS else None
-
-
-def decode_coded(value: bytes | None) -> PatientRecord | None:
-    """Decode one record with a known coding in the same way; its numbers are returned as sent, in that coding."""
-    if not value or len(value) > RECORD_MAX_BYTES:
-        return None
-    try:
-        record = _decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    if record.coding not in CODINGS or value.count(b'"') != _QUOTES_CODING:
-        return None
-    return record if 0 < len(record.patient_id) <= PATIENT_ID_MAX_CHARS else None
-
-
 Interval = tuple[float, float]
 Reasons = Sequence[msgspec.Raw]
 Optional = msgspec.UnsetType | None

@@ -13,43 +13,19 @@ from typing import Final
 
 import msgspec
 
-from schemas.features import FEATURE_NAMES, FEATURES
 from schemas.read_options import ReadOptions
+from schemas.tables.feature_table import PATIENT_ID, FeatureTable
+from schemas.tables.names import normalized
 
-PATIENT_ID: Final = "patient_id"
-COLUMN_NAMES: Final = (PATIENT_ID, *FEATURE_NAMES)
 _HEADER_FIELDS: Final = 3
 """A line with this many field names is a header: they are not values of a patient."""
 _NAME: Final = re.compile(r"[^\W\d][\w .()/%-]{0,39}")
-_PUNCTUATION: Final = re.compile(r"[\W_]+")
 _SIMILARITY: Final = 0.7
 _MOST_SHOWN: Final = 8
 
 
-def normalized(text: str) -> str:
-    """Return the letters and digits of a name, in lower case."""
-    return _PUNCTUATION.sub("", text.casefold())
-
-
-_FIELDS: Final[Mapping[str, str]] = {
-    normalized(alias): name
-    for name, aliases in [(PATIENT_ID, ()), *((feature.name, feature.aliases) for feature in FEATURES)]
-    for alias in (name, *aliases)
-}
-
-
-def field_of(name: str) -> str | None:
-    """Return the field of which a column has the name or an alias."""
-    return _FIELDS.get(normalized(name))
-
-
-def is_header(cells: Sequence[str]) -> bool:
-    """Return whether enough cells of a line are names of fields."""
-    return len({field_of(cell) for cell in cells} - {None}) >= _HEADER_FIELDS
-
-
 class ColumnMapping(msgspec.Struct, frozen=True):
-    """The positions of `COLUMN_NAMES` in a file; the id's position is None if row numbers are used instead.
+    """The positions of a table's columns in a file; the id's position is None if row numbers are used instead.
 
     `notes` describe the mapping as far as it is not by the fields' own names.
     """
@@ -58,31 +34,95 @@ class ColumnMapping(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
 
 
-PUBLISHED_MAPPING: Final = ColumnMapping((None, *range(len(FEATURE_NAMES))), (f"{PATIENT_ID} is the row number",))
-"""The mapping of UCI's published files: fields in the table's order, without ids."""
+class ColumnMapper:
+    """Maps columns to the fields of a feature table. `columns` are the id and the fields, in order."""
 
+    def __init__(self, table: FeatureTable) -> None:
+        self.columns = (PATIENT_ID, *table.names)
+        self._names = table.names
+        self._enough = min(_HEADER_FIELDS, len(self.columns))
+        aliases = [(PATIENT_ID, ()), *((feature.name, feature.aliases) for feature in table.features)]
+        self._fields: Mapping[str, str] = {
+            normalized(alias): name for name, others in aliases for alias in (name, *others)
+        }
+        self._headerless = f", or the columns of {table.title}'s published files" if table.headerless else ""
+        self.published = ColumnMapping((None, *range(len(table.names))), (f"{PATIENT_ID} is the row number",))
+        """The mapping of published files without a header: fields in the table's order, without ids."""
 
-def map_columns(header: Sequence[str], options: ReadOptions) -> ColumnMapping | list[str]:
-    """Find the fields in a header, or return all of its problems, with the options that would help."""
-    names = [name.strip() for name in header]
-    ignored, problems = _named(names, options.ignored, "--ignore-columns")
-    chosen, wrong = _named(names, () if options.id_column is None else (options.id_column,), "--id-column")
-    problems += wrong
-    fields = [None if place in ignored else field_of(name) for place, name in enumerate(names)]
-    for place in chosen:
-        if fields[place] not in {None, PATIENT_ID}:
-            problems.append(f"--id-column: {fields[place]} is a field of the record, not an id")
-    extra = [place for place, each in enumerate(fields) if each is None and place not in ignored | chosen]
-    if options.row_ids or options.id_column is not None:
-        fields = [None if each == PATIENT_ID else each for each in fields]
+    def field_of(self, name: str) -> str | None:
+        """Return the field of which a column has the name or an alias."""
+        return self._fields.get(normalized(name))
+
+    def is_header(self, cells: Sequence[str]) -> bool:
+        """Return whether enough cells of a line are names of fields."""
+        return len({self.field_of(cell) for cell in cells} - {None}) >= self._enough
+
+    def map(self, header: Sequence[str], options: ReadOptions) -> ColumnMapping | list[str]:
+        """Find the fields in a header, or return all of its problems, with the options that would help."""
+        names = [name.strip() for name in header]
+        ignored, problems = _named(names, options.ignored, "--ignore-columns")
+        chosen, wrong = _named(names, () if options.id_column is None else (options.id_column,), "--id-column")
+        problems += wrong
+        fields = [None if place in ignored else self.field_of(name) for place, name in enumerate(names)]
         for place in chosen:
-            fields[place] = PATIENT_ID
-    problems += _problems(names, fields, extra, options)
-    if problems:
-        return problems
-    places = tuple(fields.index(name) if name in fields else None for name in COLUMN_NAMES)
-    unread = [place for place, each in enumerate(fields) if each is None]
-    return ColumnMapping(places, tuple(_notes(names, places, unread)))
+            if fields[place] not in {None, PATIENT_ID}:
+                problems.append(f"--id-column: {fields[place]} is a field of the record, not an id")
+        extra = [place for place, each in enumerate(fields) if each is None and place not in ignored | chosen]
+        if options.row_ids or options.id_column is not None:
+            fields = [None if each == PATIENT_ID else each for each in fields]
+            for place in chosen:
+                fields[place] = PATIENT_ID
+        problems += self._problems(names, fields, extra, options)
+        if problems:
+            return problems
+        places = tuple(fields.index(name) if name in fields else None for name in self.columns)
+        unread = [place for place, each in enumerate(fields) if each is None]
+        return ColumnMapping(places, tuple(self._notes(names, places, unread)))
+
+    def _problems(
+        self, names: Sequence[str], fields: Sequence[str | None], extra: Sequence[int], options: ReadOptions
+    ) -> Iterator[str]:
+        absent = [name for name in self._names if name not in fields]
+        if not self.is_header(names):
+            several = "" if len(names) > 1 else " (set --delimiter if they are not separated correctly)"
+            yield (
+                f"almost none of its {len(names)} column(s){several} has the name of a field; it needs a header with "
+                f"{', '.join(self.columns)}{self._headerless}"
+            )
+            return
+        if absent:
+            yield f"no column {', '.join(absent)}"
+        if PATIENT_ID not in fields and not options.row_ids and options.id_column is None:
+            yield f"no column {PATIENT_ID}: use --id-column NAME for another column, or --row-ids for row numbers"
+        if extra and not options.ignore_extra:
+            yield self._extra_text([names[place] for place in extra], absent)
+        if repeated := [name for name in self.columns if fields.count(name) > 1]:
+            text = "exclude one with --ignore-columns NAME, by its exact name"
+            yield f"several columns for {', '.join(repeated)}: {text}"
+
+    def _extra_text(self, names: Sequence[str], absent: Sequence[str]) -> str:
+        """List the unknown columns with the fields that they resemble, and the options that exclude them."""
+        shown = [name for name in names if _NAME.fullmatch(name)][:_MOST_SHOWN]
+        candidates = {alias: name for alias, name in self._fields.items() if name in absent}
+        listed = []
+        for name in shown:
+            close = get_close_matches(normalized(name), candidates, n=1, cutoff=_SIMILARITY)
+            listed.append(f'"{name}"' + (f" (nearest: {candidates[close[0]]})" if close else ""))
+        if others := len(names) - len(shown):
+            listed.append(f"{others} more")
+        example = "NAME,NAME" if others else ",".join(shown)
+        options = f'--ignore-columns "{example}" or --ignore-extra excludes them'
+        return f"{len(names)} column(s) are not fields of a patient record: {', '.join(listed)}; {options}"
+
+    def _notes(self, names: Sequence[str], places: Sequence[int | None], unread: Sequence[int]) -> Iterator[str]:
+        for name, place in zip(self.columns, places, strict=True):
+            if place is not None and names[place] != name:
+                yield f"{name} is column {_shown(names[place], place)}"
+        if places[0] is None:
+            yield f"{PATIENT_ID} is the row number"
+        if unread:
+            more = f" and {len(unread) - _MOST_SHOWN} more" if len(unread) > _MOST_SHOWN else ""
+            yield f"ignored: {', '.join(_shown(names[place], place) for place in unread[:_MOST_SHOWN])}{more}"
 
 
 def _named(names: Sequence[str], wanted: Sequence[str], option: str) -> tuple[set[int], list[str]]:
@@ -98,53 +138,6 @@ def _named(names: Sequence[str], wanted: Sequence[str], option: str) -> tuple[se
     if option == "--id-column" and len(found) > 1:
         problems.append(f"{option}: the column occurs more than once")
     return found, problems
-
-
-def _problems(
-    names: Sequence[str], fields: Sequence[str | None], extra: Sequence[int], options: ReadOptions
-) -> Iterator[str]:
-    absent = [name for name in FEATURE_NAMES if name not in fields]
-    if not is_header(names):
-        several = "" if len(names) > 1 else " (set --delimiter if they are not separated correctly)"
-        yield (
-            f"almost none of its {len(names)} column(s){several} has the name of a field; it needs a header with "
-            f"{', '.join(COLUMN_NAMES)}, or the 14 columns of UCI's published files"
-        )
-        return
-    if absent:
-        yield f"no column {', '.join(absent)}"
-    if PATIENT_ID not in fields and not options.row_ids and options.id_column is None:
-        yield f"no column {PATIENT_ID}: use --id-column NAME for another column, or --row-ids for row numbers"
-    if extra and not options.ignore_extra:
-        yield _extra_text([names[place] for place in extra], absent)
-    if repeated := [name for name in COLUMN_NAMES if fields.count(name) > 1]:
-        yield f"several columns for {', '.join(repeated)}: exclude one with --ignore-columns NAME, by its exact name"
-
-
-def _extra_text(names: Sequence[str], absent: Sequence[str]) -> str:
-    """List the unknown columns with the fields that they resemble, and the options that exclude them."""
-    shown = [name for name in names if _NAME.fullmatch(name)][:_MOST_SHOWN]
-    candidates = {alias: name for alias, name in _FIELDS.items() if name in absent}
-    listed = []
-    for name in shown:
-        close = get_close_matches(normalized(name), candidates, n=1, cutoff=_SIMILARITY)
-        listed.append(f'"{name}"' + (f" (nearest: {candidates[close[0]]})" if close else ""))
-    if others := len(names) - len(shown):
-        listed.append(f"{others} more")
-    example = "NAME,NAME" if others else ",".join(shown)
-    options = f'--ignore-columns "{example}" or --ignore-extra excludes them'
-    return f"{len(names)} column(s) are not fields of a patient record: {', '.join(listed)}; {options}"
-
-
-def _notes(names: Sequence[str], places: Sequence[int | None], unread: Sequence[int]) -> Iterator[str]:
-    for name, place in zip(COLUMN_NAMES, places, strict=True):
-        if place is not None and names[place] != name:
-            yield f"{name} is column {_shown(names[place], place)}"
-    if places[0] is None:
-        yield f"{PATIENT_ID} is the row number"
-    if unread:
-        more = f" and {len(unread) - _MOST_SHOWN} more" if len(unread) > _MOST_SHOWN else ""
-        yield f"ignored: {', '.join(_shown(names[place], place) for place in unread[:_MOST_SHOWN])}{more}"
 
 
 def _shown(name: str, place: int) -> str:

@@ -7,47 +7,46 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from schemas.codings import UCI
-from schemas.column_mapping import normalized
-from schemas.features import FEATURES
 from schemas.read_options import TextOptions
+from schemas.tables.feature_table import FeatureTable
+from schemas.tables.names import normalized
 
 NA_VALUES: Final = ("NA", "N/A", "#N/A", "NaN", "?", "None", "NULL", ".")
 NUMBER: Final = re.compile(rb"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _SHORT: Final = {mark: re.compile(rb"(-?)([0-9]*)%b([0-9]*)" % re.escape(mark)) for mark in (b".", b",")}
 """A number whose 0 before or after the decimal mark may be omitted, as in UCI's own files."""
-_TEXTS: Final[Mapping[str, Mapping[str, bytes]]] = {
-    feature.name: {normalized(text): b"%d" % code for code, texts in feature.texts for text in texts}
-    for feature in FEATURES
-}
 
 
 class CellReader:
-    """Reads the cells of one file. Words for codes are accepted only if the file is in UCI's coding.
+    """Reads the cells of one file. Words for codes are accepted only if the file is in the table's own coding.
 
     `missing` and `words` count, by marker and by field, the cells that were interpreted; `notes` describes them.
     """
 
-    def __init__(self, decimal: str, options: TextOptions, coding: str | None) -> None:
+    def __init__(self, table: FeatureTable, decimal: str, options: TextOptions, coding: str | None) -> None:
         """`decimal` is the decimal mark of the file, `coding` the coding given by the user."""
         markers = NA_VALUES if options.na_values is None else tuple(options.na_values.split(","))
         self._markers = {marker.strip().casefold(): marker.strip() for marker in markers}
         self._mark = decimal.encode()
-        self._texts = _TEXTS if coding in {None, UCI} else {}
+        self._names = table.names
+        self.labelled = frozenset(feature.name for feature in table.features if feature.labels)
+        self._texts = _words(table) if coding in {None, table.own_coding} else {}
         self.missing = Counter[str]()
         self.words = Counter[str]()
 
     def is_plain(self, cell: bytes) -> bool:
-        """Return whether a cell is a number that needs no interpretation in any field."""
+        """Return whether a cell is a number that needs no interpretation in a field of numbers."""
         return NUMBER.fullmatch(cell) is not None and (self._mark == b"." or b"." not in cell)
 
     def read(self, field: str, cell: bytes, count: int = 1) -> bytes | None:
         """Return the value of a cell that `count` rows share; text that is not a number is returned unchanged."""
         bare = cell.strip()
-        if self.is_plain(bare):
-            return bare
         if not bare:
             return None
+        if field in self.labelled:
+            return self._word(field, bare, count)
+        if self.is_plain(bare):
+            return bare
         return self._short(bare) or self._word(field, bare, count)
 
     def _word(self, field: str, cell: bytes, count: int) -> bytes | None:
@@ -56,10 +55,11 @@ class CellReader:
             self.missing[marker] += count
             return None
         if (code := self._texts.get(field, {}).get(normalized(text))) is not None:
-            self.words[field] += count
+            if code != cell:
+                self.words[field] += count
             return code
         # With decimal commas 1.234 may be a thousand: it must not pass for a number.
-        return b" %b" % cell if NUMBER.fullmatch(cell) else cell
+        return b" %b" % cell if NUMBER.fullmatch(cell) and field not in self.labelled else cell
 
     def _short(self, cell: bytes) -> bytes | None:
         """Convert a number that is not in JSON's format to JSON; None if it is not a number."""
@@ -75,5 +75,17 @@ class CellReader:
         if self.missing:
             found.append(f"not measured: {', '.join(sorted(self.missing))}")
         if self.words:
-            found.append(f"words for codes in {', '.join(name for name in _TEXTS if self.words[name])}")
+            found.append(f"words for codes in {', '.join(name for name in self._names if self.words[name])}")
         return found
+
+
+def _words(table: FeatureTable) -> Mapping[str, Mapping[str, bytes]]:
+    """Return the codes of each field by their words, as a record has them."""
+    return {
+        feature.name: {
+            normalized(text): feature.labels[code].encode() if feature.labels else b"%d" % code
+            for code, texts in feature.texts
+            for text in texts
+        }
+        for feature in table.features
+    }

@@ -14,14 +14,11 @@ from typing import Final
 
 import msgspec
 
-from schemas.column_mapping import field_of, is_header
+from schemas.column_mapping import ColumnMapper
 from schemas.errors import DataError
-from schemas.features import FEATURE_NAMES
 from schemas.read_options import TextOptions
+from schemas.tables.feature_table import Feature, FeatureTable
 
-OUTCOME: Final = "num"
-PUBLISHED_COLUMNS: Final = (*FEATURE_NAMES, OUTCOME)
-"""The columns of UCI's published files, which have no header."""
 SAMPLE_BYTES: Final = 1 << 16
 _SAMPLE_ROWS: Final = 1_000
 _SEPARATORS: Final = (",", ";", "\t", "|")
@@ -31,11 +28,10 @@ _DIRECTIVE: Final = re.compile(rb"sep=(.)\r?\n", re.IGNORECASE)
 _COMMA: Final = re.compile(r"-?[0-9]+,[0-9]+")
 _POINT: Final = re.compile(r"-?[0-9]+\.[0-9]+")
 _UNMEASURED: Final = frozenset({"?", "-9", ""})
-_SEX, _HIGHEST_OUTCOME = FEATURE_NAMES.index("sex"), 4
 
 
 class Dialect(msgspec.Struct, frozen=True):
-    """The dialect of one file. With `is_published`, `header` is that of UCI's published files, which have none.
+    """The dialect of one file. With `is_published`, `header` is that of published files, which have none.
 
     `skipped` bytes precede the first line. `rows` are the first rows. `notes` describe differences from a plain CSV.
     """
@@ -49,37 +45,84 @@ class Dialect(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
 
 
-def detect_dialect(sample: bytes, options: TextOptions) -> Dialect:
-    """Detect the dialect of a file by its first bytes, which are UTF-8. Raises DataError.
+class DialectDetector:
+    """Detects the dialect of files of one feature table."""
 
-    A first line that is neither a header nor a row of UCI's files is returned as a header; `map_columns` rejects it.
-    """
-    directive = _DIRECTIVE.match(sample)
-    skipped = directive.end() if directive else 0
-    skipped += len(sample[skipped:]) - len(sample[skipped:].lstrip(b"\r\n"))
-    text = sample[skipped:].decode(errors="replace")
-    named = options.separator or (directive and directive[1].decode(errors="replace"))
-    delimiter = named or _delimiter(text)
-    rows = [tuple(row) for row in islice(_rows(text, delimiter), _SAMPLE_ROWS)]
-    if len(sample) >= SAMPLE_BYTES and len(rows) > 1:
-        del rows[-1]  # It may be truncated.
-    header = rows[0] if rows else ()
-    if any("\ufffd" in name for name in header):
-        raise DataError("its first line is not UTF-8; set --encoding, such as cp1252")
-    is_published = not is_header(header) and _is_published(rows)
-    header, rows = (PUBLISHED_COLUMNS, rows) if is_published else (header, rows[1:])
-    decimal = options.decimal or _decimal(header, rows)
-    notes = tuple(_notes(delimiter, decimal, is_published=is_published))
-    return Dialect(delimiter, decimal, header, is_published, skipped, tuple(rows), notes)
+    def __init__(self, table: FeatureTable) -> None:
+        self._mapper = ColumnMapper(table)
+        self._names, self._title, self._outcome = table.names, table.title, table.outcome.column
+        self._headerless = table.headerless
+        self._published = (*table.names, table.outcome.column)
+        self._codes = [(j, _codes(table, feature)) for j, feature in enumerate(table.features) if feature.required]
+        self._classes = {value for coding in table.codings for value in coding.classes if isinstance(value, int)}
 
+    def detect(self, sample: bytes, options: TextOptions) -> Dialect:
+        """Detect the dialect of a file by its first bytes, which are UTF-8. Raises DataError.
 
-def _notes(delimiter: str, decimal: str, *, is_published: bool) -> Iterator[str]:
-    if delimiter != ",":
-        yield f"separated by {_SHOWN.get(delimiter, repr(delimiter))}"
-    if decimal != ".":
-        yield "with decimal commas"
-    if is_published:
-        yield f"without a header, with the columns of UCI's published files; the last one, {OUTCOME}, is not read"
+        A first line that is neither a header nor a row of a published file is returned as a header; `ColumnMapper.map`
+        rejects it.
+        """
+        directive = _DIRECTIVE.match(sample)
+        skipped = directive.end() if directive else 0
+        skipped += len(sample[skipped:]) - len(sample[skipped:].lstrip(b"\r\n"))
+        text = sample[skipped:].decode(errors="replace")
+        named = options.separator or (directive and directive[1].decode(errors="replace"))
+        delimiter = named or self._delimiter(text)
+        rows = [tuple(row) for row in islice(_rows(text, delimiter), _SAMPLE_ROWS)]
+        if len(sample) >= SAMPLE_BYTES and len(rows) > 1:
+            del rows[-1]  # It may be truncated.
+        header = rows[0] if rows else ()
+        if any("\ufffd" in name for name in header):
+            raise DataError("its first line is not UTF-8; set --encoding, such as cp1252")
+        is_published = not self._mapper.is_header(header) and self._is_published(rows)
+        header, rows = (self._published, rows) if is_published else (header, rows[1:])
+        decimal = options.decimal or self._decimal(header, rows)
+        notes = tuple(self._notes(delimiter, decimal, is_published=is_published))
+        return Dialect(delimiter, decimal, header, is_published, skipped, tuple(rows), notes)
+
+    def _notes(self, delimiter: str, decimal: str, *, is_published: bool) -> Iterator[str]:
+        if delimiter != ",":
+            yield f"separated by {_SHOWN.get(delimiter, repr(delimiter))}"
+        if decimal != ".":
+            yield "with decimal commas"
+        if is_published:
+            yield (
+                f"without a header, with the columns of {self._title}'s published files; the last one, "
+                f"{self._outcome}, is not read"
+            )
+
+    def _delimiter(self, text: str) -> str:
+        """Return the delimiter that yields most field names in the first line, or the columns of a published file."""
+        found = {each: next(_rows(text, each), []) for each in (*_SEPARATORS, " ")}
+        names = {each: len({self._mapper.field_of(cell) for cell in found[each]} - {None}) for each in _SEPARATORS}
+        best = max(_SEPARATORS, key=lambda each: names[each])
+        if names[best]:
+            return best
+        return next((each for each, row in found.items() if self._is_published([row])), ",")
+
+    def _is_published(self, rows: Sequence[Sequence[str]]) -> bool:
+        """Return whether rows are those of a published file: numbers, with valid required codes and outcome."""
+        return self._headerless and bool(rows) and all(map(self._is_published_row, rows))
+
+    def _is_published_row(self, row: Sequence[str]) -> bool:
+        return (
+            len(row) == len(self._published)
+            and all(_number(cell) is not None or cell.strip() in _UNMEASURED for cell in row)
+            and all(_number(row[place]) in codes for place, codes in self._codes if codes)
+            and _number(row[-1]) in self._classes
+        )
+
+    def _decimal(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+        """Return the decimal mark of the numbers. Raises DataError if both marks are used."""
+        places = [place for place, name in enumerate(header) if self._mapper.field_of(name) in self._names]
+        cells = [row[place].strip() for row in rows for place in places if place < len(row)]
+        commas, points = (any(map(mark.fullmatch, cells)) for mark in (_COMMA, _POINT))
+        if commas and points:
+            raise DataError(
+                "numbers have decimal commas in some rows and decimal points in others; set --decimal to accept one of "
+                "them, and rows with the other are rejected"
+            )
+        return "," if commas else "."
 
 
 def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
@@ -94,45 +137,14 @@ def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
             yield row
 
 
-def _delimiter(text: str) -> str:
-    """Return the delimiter that yields most field names in the first line, or the 14 columns of UCI's files."""
-    found = {each: next(_rows(text, each), []) for each in (*_SEPARATORS, " ")}
-    names = {each: len({field_of(cell) for cell in found[each]} - {None}) for each in _SEPARATORS}
-    best = max(_SEPARATORS, key=lambda each: names[each])
-    if names[best]:
-        return best
-    return next((each for each, row in found.items() if _is_published([row])), ",")
+def _codes(table: FeatureTable, feature: Feature) -> set[int]:
+    """Return the codes of a field in any coding."""
+    others = (code for coding in table.codings for code in coding.codes.get(feature.name, ()))
+    return {*(code for code, _ in feature.codes), *others}
 
 
-def _is_published(rows: Sequence[Sequence[str]]) -> bool:
-    """Return whether rows are those of UCI's files: 14 numbers, with valid sex and outcome."""
-    return bool(rows) and all(
-        len(row) == len(PUBLISHED_COLUMNS)
-        and all(_is_number(cell) or cell.strip() in _UNMEASURED for cell in row)
-        and _is_number(row[_SEX])
-        and float(row[_SEX].replace(",", ".")) in {0, 1}
-        and _is_number(row[-1])
-        and float(row[-1].replace(",", ".")) in range(_HIGHEST_OUTCOME + 1)
-        for row in rows
-    )
-
-
-def _is_number(cell: str) -> bool:
+def _number(cell: str) -> float | None:
     try:
-        float(cell.replace(",", "."))
+        return float(cell.replace(",", "."))
     except ValueError:
-        return False
-    return True
-
-
-def _decimal(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return the decimal mark of the numbers. Raises DataError if both marks are used."""
-    places = [place for place, name in enumerate(header) if field_of(name) in FEATURE_NAMES]
-    cells = [row[place].strip() for row in rows for place in places if place < len(row)]
-    commas, points = (any(map(mark.fullmatch, cells)) for mark in (_COMMA, _POINT))
-    if commas and points:
-        raise DataError(
-            "numbers have decimal commas in some rows and decimal points in others; set --decimal to accept one of "
-            "them, and rows with the other are rejected"
-        )
-    return "," if commas else "."
+        return None

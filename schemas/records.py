@@ -11,6 +11,8 @@ from schemas.errors import ValidationIssue
 
 SCORE_SCHEMA_ID = "urn:heartstream:score:1"
 PATIENT_ID_MAX_CHARS = 128
+MOST_REASONS = 200
+"""The most fields that a feature table can have."""
 RECORD_MAX_BYTES = 65_536
 """A patient record needs less than 400 bytes; larger values than this are rejected unparsed."""
 
@@ -19,27 +21,13 @@ Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class PatientRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """One patient to be scored: an id and the 13 UCI fields, each a number, or null if it was not measured.
+    """One patient to be scored: an id and the fields of the feature table, or null where a field was not measured.
 
-    All 13 fields are required, so that a lost column is not mistaken for "not measured". `schemas.features` defines the
-    valid values; this type checks only names and types.
+    All fields are required, so that a lost column is not mistaken for "not measured". Each feature table has its own
+    subclass, which has the fields and an optional `coding` (`schemas.record_format.RecordFormat.type`).
     """
 
     patient_id: str
-    age: float | None
-    sex: float | None
-    cp: float | None
-    trestbps: float | None
-    chol: float | None
-    fbs: float | None
-    restecg: float | None
-    thalach: float | None
-    exang: float | None
-    oldpeak: float | None
-    slope: float | None
-    ca: float | None
-    thal: float | None
-    coding: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ModelRef(msgspec.Struct, frozen=True):
@@ -87,12 +75,12 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
 class Details(msgspec.Struct, frozen=True):
     """What a score contains besides the risk.
 
-    Intervals, label sets, the number of reasons (0 to 13), the input's digest, which missing fields to measure next.
+    Intervals, label sets, the number of reasons (0 to 200), the input's digest, which missing fields to measure next.
     """
 
     interval: bool = True
     label_set: bool = True
-    reasons: Annotated[int, msgspec.Meta(ge=0, le=13)] = 3
+    reasons: Annotated[int, msgspec.Meta(ge=0, le=MOST_REASONS)] = 3
     input_digest: bool = False
     measure_next: bool = True
 
@@ -100,21 +88,21 @@ class Details(msgspec.Struct, frozen=True):
 class Score(msgspec.Struct, frozen=True, gc=False):
     """The result for one patient record.
 
-    `risk` is the probability (0 to 1, six decimals) of at least 50% narrowing of a coronary vessel; `label` is 1 if
-    `risk` is at or above `threshold`. `pattern` names the sub-model that was used: `complete`, or the fields that it
-    does not use, joined by `+`; it is null for a model that imputes missing values. `missing` names the fields that
-    were not measured. `measure_next` names up to three of them, first the one whose measurement is expected to bring
-    the risk closest to that of a complete record; costs and risks of the tests are not considered. `interval` (four
-    decimals) would contain the risk in 90 of 100 cases if every field were measured and the model were trained on other
-    patients of the same population; in log-odds it never narrows when a field is missing. `sampling_interval` is the
-    part of it due to the choice of training patients, the rest being due to the missing fields; it is absent if no
-    field is missing. `label_set` has the labels that are compatible with the risk: for 90 of 100 training patients of
-    the same sex and kind of chest pain (asymptomatic or not), of either outcome, the set contains the true one; both
-    labels mean "uncertain", and a single label is not a certainty. `reasons` are the fields that change the risk most,
-    strongest first. All of these are absent if they are turned off, and null if the model does not provide them.
-    `input_digest` has the first 16 hexadecimal digits of the SHA-256 of the record's bytes; it is absent unless it is
-    turned on, and null for a row of a table, which has no such bytes. `source` is null if the record did not come from
-    a topic. A score contains no time: the same record gives the same bytes.
+    `risk` is the probability (0 to 1, six decimals) of the feature table's outcome; `label` is 1 if `risk` is at or
+    above `threshold`. `pattern` names the sub-model that was used: `complete`, or the fields that it does not use,
+    joined by `+`; it is null for a model that imputes missing values. `missing` names the fields that were not
+    measured. `measure_next` names up to three of them, first the one whose measurement is expected to bring the risk
+    closest to that of a complete record; costs and risks of the tests are not considered. `interval` (four decimals)
+    would contain the risk in 90 of 100 cases if every field were measured and the model were trained on other patients
+    of the same population; in log-odds it never narrows when a field is missing. `sampling_interval` is the part of it
+    due to the choice of training patients, the rest being due to the missing fields; it is absent if no field is
+    missing. `label_set` has the labels that are compatible with the risk: for 90 of 100 training patients of the same
+    patient group, of either outcome, the set contains the true one; both labels mean "uncertain", and a single label is
+    not a certainty. `reasons` are the fields that change the risk most, strongest first. All of these are absent if
+    they are turned off, and null if the model does not provide them. `input_digest` has the first 16 hexadecimal digits
+    of the SHA-256 of the record's bytes; it is absent unless it is turned on, and null for a row of a table, which has
+    no such bytes. `source` is null if the record did not come from a topic. A score contains no time: the same record
+    gives the same bytes.
     """
 
     patient_id: str
@@ -142,9 +130,9 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
 
 class KnownOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
-    """The diagnosis of a patient who was scored earlier: the outcomes topic.
+    """What became of a patient who was scored earlier: the outcomes topic.
 
-    `outcome` is 1 if a coronary vessel is narrowed by at least 50%, otherwise 0. `source` is that of the score: topic,
+    `outcome` is 1 if the feature table's outcome came true, otherwise 0. `source` is that of the score: topic,
     partition and offset of the patient record. Without it, the outcome belongs to the last score of `patient_id` whose
     Kafka timestamp is not later than this record's.
     """

@@ -9,18 +9,16 @@ import msgspec
 import numpy as np
 
 from schemas.codec import EncodedMetadata, Interval, Optional, Reasons, ScoreBuilder, ScoreColumns, label_set_json
-from schemas.features import FEATURE_NAMES
 from schemas.records import Details, ScoreWarning, WarningCode
+from scoring.compiled_table import CompiledTable
 from scoring.engines import Engine, Explanation, Vector
-from scoring.features import Matrix
-from scoring.groups import GROUPS
-from scoring.missingness import COMPLETE, PATTERNS, Patterns, missing_fields
+from scoring.features import Mask, Matrix
+from scoring.missingness import COMPLETE, Patterns
 from scoring.model_artifact import Artifact
 from scoring.reasons import StrongestReasons
-from scoring.uncertainty import Intervals, Lookup, cells_of
+from scoring.uncertainty import Intervals, Lookup
 
 _INTERVAL_STEPS: Final = 10_000
-_BITS: Final = 1 << np.arange(len(FEATURE_NAMES), dtype=np.int64)
 _REMEMBERED_KINDS: Final = 4096
 """Real data has about 50; the limit bounds memory with artificial data."""
 _LABEL_SETS: Final = tuple(label_set_json(labels) for labels in (None, (0,), (1,), (0, 1)))
@@ -30,20 +28,25 @@ _UNCERTAIN: Final = 3
 class ScoreDetails:
     """Adds the configured details to scored batches. Not thread-safe."""
 
-    def __init__(self, artifact: Artifact, engine: Engine, lookup: Lookup, details: Details) -> None:
+    def __init__(
+        self, artifact: Artifact, engine: Engine, lookup: Lookup, details: Details, compiled: CompiledTable
+    ) -> None:
         self.builder = ScoreBuilder(artifact.model, artifact.manifest.threshold)
         self._engine, self._lookup, self._details = engine, lookup, details
-        ranges = [artifact.manifest.training_range[name] for name in FEATURE_NAMES]
+        self._compiled, self._names, self._patterns = compiled, compiled.table.names, compiled.patterns
+        self._bits = 1 << np.arange(len(self._names), dtype=np.int64)
+        self._kinds_fit = self._patterns.count << len(self._names) <= np.iinfo(np.int64).max
+        ranges = [artifact.manifest.training_range[name] for name in self._names]
         self._lowest, self._highest = np.array(ranges).T
         self._strongest = StrongestReasons(engine.fields)
         self._metadata: dict[int, EncodedMetadata] = {}
 
     def columns(self, matrix: Matrix, found: Explanation) -> ScoreColumns:
-        """Return the columns of scored records (n, 13)."""
-        cells = cells_of(matrix)
+        """Return the columns of scored records (n, fields)."""
+        cells = self._compiled.cells_of(matrix)
         return ScoreColumns(
             found.risks.tolist(),
-            self.metadata(matrix, cells // len(GROUPS)),
+            self.metadata(matrix, cells // len(self._compiled.groups)),
             self._intervals(found, cells),
             self._sampling_intervals(found, cells),
             self._label_sets(found.risks, cells),
@@ -51,24 +54,33 @@ class ScoreDetails:
         )
 
     def metadata(self, matrix: Matrix, patterns: Patterns) -> list[EncodedMetadata]:
-        """Return missing fields and warnings of each record (n, 13), encoded once per distinct combination.
+        """Return missing fields and warnings of each record (n, fields), encoded once per distinct combination.
 
         `patterns` (n,) are the records' missing patterns.
         """
         outside = (matrix < self._lowest) | (matrix > self._highest)
-        kinds = patterns + PATTERNS * (outside @ _BITS)
         known = self._metadata
-        return [known.get(kind) or self._new_metadata(kind) for kind in kinds.tolist()]
+        return [known.get(kind) or self._new_metadata(kind) for kind in self._kinds(patterns, outside)]
+
+    def _kinds(self, patterns: Patterns, outside: Mask) -> list[int]:
+        """Return one number for each combination of missing fields and fields out of range."""
+        count = self._patterns.count
+        if self._kinds_fit:
+            kinds: list[int] = (patterns + count * (outside @ self._bits)).tolist()
+            return kinds
+        rows = np.packbits(outside, axis=1, bitorder="little")
+        pairs = zip(patterns.tolist(), rows, strict=True)
+        return [pattern + count * int.from_bytes(row.tobytes(), "little") for pattern, row in pairs]
 
     def _new_metadata(self, kind: int) -> EncodedMetadata:
-        outside, pattern = divmod(kind, PATTERNS)
-        missing = missing_fields(pattern)
+        outside, pattern = divmod(kind, self._patterns.count)
+        missing = self._patterns.fields(pattern)
         imputed = missing if self._engine.imputes else ()
         warnings = (
             *(ScoreWarning(WarningCode.IMPUTED, name) for name in imputed),
             *(
                 ScoreWarning(WarningCode.OUT_OF_TRAINING_RANGE, name)
-                for j, name in enumerate(FEATURE_NAMES)
+                for j, name in enumerate(self._names)
                 if outside >> j & 1
             ),
         )
@@ -88,7 +100,7 @@ class ScoreDetails:
     def _sampling_intervals(self, found: Explanation, cells: Patterns) -> Sequence[Interval | msgspec.UnsetType]:
         """Return the part of the intervals due to the training sample; unset if no field is missing."""
         parts: list[Interval | msgspec.UnsetType] = [msgspec.UNSET] * len(cells)
-        rows = np.flatnonzero(cells >= len(GROUPS))
+        rows = np.flatnonzero(cells >= len(self._compiled.groups))
         if self._details.interval and found.log_odds is not None and len(rows):
             part = outwards(self._lookup.sampling_intervals(found.log_odds[rows], cells[rows]))
             for row, pair in zip(rows.tolist(), () if part is None else _pairs(part), strict=part is not None):

@@ -14,7 +14,7 @@ for n records and m patients (B. Yurdakul, Statistical Properties of Population 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple, Self
 
@@ -23,9 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import ArtifactError
-from schemas.features import FEATURE_NAMES
+from scoring.compiled_table import CompiledTable
 from scoring.features import Matrix
-from scoring.missingness import PATTERNS, patterns_of
 
 REFERENCE_SCHEMA: Final = "heartstream-reference/1"
 RISK_EDGES: Final = tuple(round(tenth / 10, 1) for tenth in range(1, 10))
@@ -36,8 +35,6 @@ _LOOKED_AT: Final = 64
 """The number of records sampled from a batch, so that a window never consists of a single large batch."""
 _HALF_A_RECORD: Final = 0.5
 """Added to the count of each bin: an empty one would make PSI infinite."""
-
-_NO_ROWS: Final = np.empty((0, len(FEATURE_NAMES)))
 
 Counts = npt.NDArray[np.float64]
 Vector = npt.NDArray[np.float64]
@@ -75,8 +72,8 @@ class Reference(msgspec.Struct, frozen=True):
     risks: dict[str, Histogram]
 
     @classmethod
-    def of_json(cls, content: bytes) -> Self:
-        """Read the file of `training.export.drift_reference`. Raises ArtifactError."""
+    def of_json(cls, content: bytes, names: Collection[str]) -> Self:
+        """Read the file of `training.export.drift_reference`; `names` are the fields. Raises ArtifactError."""
         try:
             reference = msgspec.json.decode(content, type=cls)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -88,7 +85,7 @@ class Reference(msgspec.Struct, frozen=True):
         measured = [field.measured for field in reference.fields.values() if field.missing < reference.rows]
         counted = [*measured, *reference.risks.values()]
         valid = all(each.is_valid() for each in histograms) and all(sum(each.counts) for each in counted)
-        if set(reference.fields) != set(FEATURE_NAMES) or not valid:
+        if set(reference.fields) != set(names) or not valid:
             raise ArtifactError("the drift reference does not have a valid histogram of each field")
         if any(each.edges != RISK_EDGES for each in reference.risks.values()):
             raise ArtifactError("the drift reference's risks are not counted in ten bins")
@@ -118,17 +115,22 @@ class Window:
     """
 
     def __init__(
-        self, reference: Reference, model: str, training_range: Mapping[str, tuple[float, float]], records: int
+        self,
+        reference: Reference,
+        model: str,
+        training_range: Mapping[str, tuple[float, float]],
+        records: int,
+        compiled: CompiledTable,
     ) -> None:
         """`records` is its size, at least `ENOUGH_RECORDS`; `model` is the one that is observed."""
         self.model = model
         self._records = max(records, ENOUGH_RECORDS)
         self._batches: deque[tuple[Matrix, Vector]] = deque()
         self._held = self._turn = 0
-        self._expected = _Expected.of(reference, model, training_range)
+        self._expected = _Expected.of(reference, model, training_range, compiled.table.names)
 
     def note(self, matrix: Matrix, risks: Vector) -> None:
-        """Add a batch: records (n, 13) and their risks (n,), which must not be modified later.
+        """Add a batch: records (n, fields) and their risks (n,), which must not be modified later.
 
         Takes one or two microseconds for any size of batch.
         """
@@ -148,9 +150,9 @@ class Window:
             self._held -= oldest
 
     def recent(self) -> tuple[Matrix, Vector]:
-        """Return copies of the records (n, 13) and their risks (n,)."""
-        rows = np.concatenate([_NO_ROWS, *(matrix for matrix, _ in self._batches)])
-        return rows, np.concatenate([_NO_ROWS[:, 0], *(risks for _, risks in self._batches)])
+        """Return copies of the records (n, fields) and their risks (n,)."""
+        rows = np.concatenate([self._expected.no_rows(), *(matrix for matrix, _ in self._batches)])
+        return rows, np.concatenate([np.empty(0), *(risks for _, risks in self._batches)])
 
     def measure(self) -> Drift:
         """Compare the window with the reference. Takes about a millisecond for 2,000 records."""
@@ -163,19 +165,26 @@ class Census:
     It keeps no records and no ids.
     """
 
-    def __init__(self, reference: Reference, model: str, training_range: Mapping[str, tuple[float, float]]) -> None:
+    def __init__(
+        self,
+        reference: Reference,
+        model: str,
+        training_range: Mapping[str, tuple[float, float]],
+        compiled: CompiledTable,
+    ) -> None:
         """`model` is the one that is observed."""
         self.model = model
         self._reference = reference
-        self._expected = _Expected.of(reference, model, training_range)
-        self._found = self._expected.found(_NO_ROWS, _NO_ROWS[:, 0])
-        self.patterns = np.zeros(PATTERNS, dtype=np.int64)
+        self._expected = _Expected.of(reference, model, training_range, compiled.table.names)
+        self._found = self._expected.found(self._expected.no_rows(), np.empty(0))
+        self._patterns = compiled.patterns
+        self.patterns = np.zeros(compiled.patterns.count, dtype=np.int64)
         """Records of each missing pattern."""
 
     def note(self, matrix: Matrix, risks: Vector) -> None:
-        """Count a batch: records (n, 13) and their risks (n,)."""
+        """Count a batch: records (n, fields) and their risks (n,)."""
         self._found = self._found.plus(self._expected.found(matrix, risks))
-        self.patterns += np.bincount(patterns_of(matrix), minlength=PATTERNS)
+        self.patterns += np.bincount(self._patterns.of(matrix), minlength=self._patterns.count)
 
     def measure(self) -> Drift:
         """Compare the counts with the reference."""
@@ -184,7 +193,7 @@ class Census:
     def fields(self) -> dict[str, FieldReference]:
         """Return the counts of each field, in the bins of the reference."""
         measured = self._found.fields.sum(axis=1).astype(int).tolist()
-        found = zip(FEATURE_NAMES, self._found.fields.astype(int).tolist(), measured, strict=True)
+        found = zip(self._expected.names, self._found.fields.astype(int).tolist(), measured, strict=True)
         return {
             name: FieldReference(_in_bins(self._reference.fields[name].measured, counts), self._found.records - here)
             for name, counts, here in found
@@ -219,6 +228,7 @@ class _Found(NamedTuple):
 class _Expected(NamedTuple):
     """A reference as arrays: a row per field, a column per bin of the longest histogram; `bins` are each field's."""
 
+    names: Sequence[str]
     edges: Matrix
     fields: Counts
     bins: npt.NDArray[np.int64]
@@ -228,21 +238,31 @@ class _Expected(NamedTuple):
     highest: Vector
 
     @classmethod
-    def of(cls, reference: Reference, model: str, training_range: Mapping[str, tuple[float, float]]) -> _Expected:
-        histograms = [reference.fields[name].measured for name in FEATURE_NAMES]
+    def of(
+        cls,
+        reference: Reference,
+        model: str,
+        training_range: Mapping[str, tuple[float, float]],
+        names: Sequence[str],
+    ) -> _Expected:
+        histograms = [reference.fields[name].measured for name in names]
         bins = np.array([len(histogram.counts) for histogram in histograms])
         edges, counts = np.full((len(bins), bins.max() - 1), np.inf), np.zeros((len(bins), bins.max()))
         for row, histogram in enumerate(histograms):
             edges[row, : len(histogram.edges)] = histogram.edges
             counts[row, : len(histogram.counts)] = histogram.counts
-        missing = np.array([reference.fields[name].missing for name in FEATURE_NAMES]) / reference.rows
+        missing = np.array([reference.fields[name].missing for name in names]) / reference.rows
         risks = reference.risks.get(model)
         of_risks = None if risks is None else np.array([risks.counts], dtype=np.float64)
-        lowest, highest = np.array([training_range[name] for name in FEATURE_NAMES]).T
-        return cls(edges, counts, bins, missing, of_risks, lowest, highest)
+        lowest, highest = np.array([training_range[name] for name in names]).T
+        return cls(names, edges, counts, bins, missing, of_risks, lowest, highest)
+
+    def no_rows(self) -> Matrix:
+        """Return no records, (0, fields)."""
+        return np.empty((0, len(self.names)))
 
     def found(self, rows: Matrix, risks: Vector) -> _Found:
-        """Count records (n, 13) and their risks (n,)."""
+        """Count records (n, fields) and their risks (n,)."""
         outside = ((rows < self.lowest) | (rows > self.highest)).sum(axis=0).astype(np.float64)
         return _Found(len(rows), _counted(rows, self.edges), outside, _counted(risks[:, None], np.array([RISK_EDGES])))
 
@@ -258,11 +278,15 @@ class _Expected(NamedTuple):
         return Drift(
             model=model,
             records=found.records,
-            psi=_by_field(_psi(self.fields, found.fields, self.bins), enough & (self.fields.sum(axis=1) > 0)),
-            missing=_by_field(missing, np.full(len(enough), enough_records)),
-            out_of_range=_by_field(found.outside / np.maximum(measured, 1), enough),
+            psi=self._by_field(_psi(self.fields, found.fields, self.bins), enough & (self.fields.sum(axis=1) > 0)),
+            missing=self._by_field(missing, np.full(len(enough), enough_records)),
+            out_of_range=self._by_field(found.outside / np.maximum(measured, 1), enough),
             score_psi=score_psi,
         )
+
+    def _by_field(self, values: Vector, known: npt.NDArray[np.bool_]) -> dict[str, float | None]:
+        pairs = zip(values.tolist(), known.tolist(), strict=True)
+        return {name: value if is_known else None for name, (value, is_known) in zip(self.names, pairs, strict=True)}
 
 
 def _counted(values: Matrix, edges: Matrix) -> Counts:
@@ -284,8 +308,3 @@ def _psi(expected: Counts, found: Counts, bins: npt.NDArray[np.int64]) -> Vector
     chance = (bins - 1) * (1 / np.maximum(expected.sum(axis=1), 1) + 1 / np.maximum(found.sum(axis=1), 1))
     excess: Vector = np.maximum(index - chance, 0.0)
     return excess
-
-
-def _by_field(values: Vector, known: npt.NDArray[np.bool_]) -> dict[str, float | None]:
-    pairs = zip(values.tolist(), known.tolist(), strict=True)
-    return {name: value if is_known else None for name, (value, is_known) in zip(FEATURE_NAMES, pairs, strict=True)}

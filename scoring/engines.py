@@ -12,16 +12,15 @@ import msgspec
 import numpy as np
 
 from schemas.errors import ArtifactError
-from schemas.features import FEATURE_NAMES
+from scoring.compiled_table import CompiledTable
 from scoring.features import Matrix
 from scoring.logistic import logistic
-from scoring.missingness import PATTERNS, patterns_of
 from scoring.model_artifact import Artifact
 from scoring.portable_model import Linear, PortableModel
-from scoring.preprocessing import TABLE_ROWS, Plan
-from scoring.reference_cases import REFERENCE_CASES, reference_cases, reference_cases_sha256
+from scoring.preprocessing import Plan
+from scoring.reference_cases import REFERENCE_CASES, sha256_of
 from scoring.reference_results import ReferenceResults
-from scoring.uncertainty import UNKNOWN, Uncertainty
+from scoring.uncertainty import Uncertainty, unknown
 
 Vector = Matrix
 
@@ -39,7 +38,7 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 class Engine(Protocol):
-    """Computes risks (n,), 0 to 1, of valid records (n, 13), NaN where missing.
+    """Computes risks (n,), 0 to 1, of valid records (n, fields), NaN where missing.
 
     A row's result does not depend on the other rows: to the last bit for the fast engines; scikit-learn's own sums may
     move by 1e-15 with the size of the batch.
@@ -82,21 +81,21 @@ class LinearEngine:
     name = "linear"
     tolerance = 1e-12
 
-    def __init__(self, plan: Plan, center: Vector, linear: Linear) -> None:
+    def __init__(self, plan: Plan, center: Vector, linear: Linear, compiled: CompiledTable) -> None:
         """Fold the center into the plan: the average patient, and a missing value, is 0 in every column."""
+        self._patterns = compiled.patterns
         affine = len(plan.affine)
         self._plan = plan
         self._slope, self._offset = 1 / plan.scale, -plan.mean / plan.scale - center[:affine]
         self._tables = _centered_tables(plan, center[affine:])
-        self._first_row = TABLE_ROWS * np.arange(len(plan.lookup))
         self._first_columns = plan.first_columns
         self._intercepts, self._coefficients = linear.intercepts, linear.coefficients
-        self.imputes = len(linear.intercepts) < PATTERNS
-        self.fields = tuple(FEATURE_NAMES[j] for j in plan.fields)
+        self.imputes = len(linear.intercepts) < compiled.patterns.count
+        self.fields = tuple(compiled.table.names[j] for j in plan.fields)
 
     def explain(self, matrix: Matrix) -> Explanation:
         """Score a batch. A row's numbers lie side by side, so numpy adds them in one order in any batch."""
-        models = np.zeros(len(matrix), dtype=np.intp) if self.imputes else patterns_of(matrix)
+        models = np.zeros(len(matrix), dtype=np.intp) if self.imputes else self._patterns.of(matrix)
         design = self._design(matrix)
         weighed = design * self._coefficients.take(models, axis=0)
         contributions = np.add.reduceat(weighed, self._first_columns, axis=1)
@@ -104,7 +103,7 @@ class LinearEngine:
         return Explanation(logistic(log_odds), contributions, log_odds)
 
     def _design(self, matrix: Matrix) -> Matrix:
-        """Return the columns (n, 22) minus the average training patient; 0 where missing."""
+        """Return the columns (n, columns) minus the average training patient; 0 where missing."""
         plan = self._plan
         design = np.empty((len(matrix), self._coefficients.shape[1]))
         raw = matrix.take(plan.affine, axis=1) * self._slope + self._offset
@@ -165,39 +164,40 @@ class Prepared(msgspec.Struct, frozen=True):
     reference_results: ReferenceResults | None = None
 
 
-def build_engine(artifact: Artifact) -> Prepared:
+def build_engine(artifact: Artifact, compiled: CompiledTable) -> Prepared:
     """Return the engine to use.
 
     Raises ArtifactError if there is no fast one and scikit-learn cannot serve the model either.
     """
     try:
-        return _proved_engine(artifact)
+        return _proved_engine(artifact, compiled)
     except Exception as error:  # noqa: BLE001  # whatever a fast engine fails with, scikit-learn may still score
         reason = str(error) if isinstance(error, ArtifactError) else f"{type(error).__name__}: {error}"
     try:
-        return Prepared(SklearnEngine(artifact), reason, UNKNOWN)
+        return Prepared(SklearnEngine(artifact), reason, unknown(compiled))
     except ArtifactError as error:
         raise ArtifactError(f"no fast engine ({reason}), and scikit-learn cannot score instead: {error}") from error
 
 
-def _proved_engine(artifact: Artifact) -> Prepared:
+def _proved_engine(artifact: Artifact, compiled: CompiledTable) -> Prepared:
     """Return the fast engine for the classifier; raises ArtifactError if none reproduces scikit-learn."""
     if artifact.plain is None:
         raise ArtifactError("training exported no portable model for this kind of classifier")
     plain = PortableModel.from_json(artifact.plain)
-    if plain.reference_cases_sha256 != reference_cases_sha256() or plain.reference_risks.shape != (REFERENCE_CASES,):
+    cases = compiled.reference_cases
+    if plain.reference_cases_sha256 != sha256_of(cases) or plain.reference_risks.shape != (REFERENCE_CASES,):
         raise ArtifactError("the recorded risks are those of other reference cases than this version's")
-    plain.uncertainty.check()
-    engine = _fast_engine(plain, artifact.onnx)
-    difference = float(np.abs(engine.explain(reference_cases()).risks - plain.reference_risks).max())
+    plain.uncertainty.check(compiled)
+    engine = _fast_engine(plain, artifact.onnx, compiled)
+    difference = float(np.abs(engine.explain(cases).risks - plain.reference_risks).max())
     if not difference <= engine.tolerance:
         raise ArtifactError(f"{engine.name} differs from scikit-learn by {difference:.1e} on reference cases")
     return Prepared(engine, None, plain.uncertainty, plain.reference_results)
 
 
-def _fast_engine(plain: PortableModel, onnx: bytes | None) -> Engine:
+def _fast_engine(plain: PortableModel, onnx: bytes | None, compiled: CompiledTable) -> Engine:
     if plain.linear is not None:
-        return LinearEngine(plain.plan, plain.center, plain.linear)
+        return LinearEngine(plain.plan, plain.center, plain.linear, compiled)
     if onnx is not None:
         return ForestEngine(plain.plan, plain.center, onnx)
     raise ArtifactError("the forest is not compiled")

@@ -14,16 +14,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import StandardScaler
 
-from schemas.features import FEATURE_NAMES, FEATURES
+from scoring.preprocessing import PreprocessedColumns
 
 Matrix = npt.NDArray[np.float64]
-
-SCALED = ("age", "trestbps", "chol", "thalach", "oldpeak", "ca")
-"""Fields on a scale, in standard units. `ca` is a count, 0 to 3."""
-BINARY = ("sex", "fbs", "exang")
-"""0/1 fields."""
-ONE_HOT = ("cp", "restecg", "slope", "thal")
-"""Fields with more than two codes."""
 
 
 class CodeEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
@@ -75,27 +68,12 @@ def averages(x: Matrix) -> Matrix:
     return mean
 
 
-def columns(names: Sequence[str]) -> list[int]:
-    """Return the positions of fields in the 13-column matrix."""
-    return [FEATURE_NAMES.index(name) for name in names]
-
-
-def _codes(name: str) -> list[int]:
-    return [code for code, _ in FEATURES[FEATURE_NAMES.index(name)].codes]
-
-
-COLUMN_FIELDS = tuple(
-    FEATURE_NAMES.index(name) for name in (*SCALED, *BINARY, *(name for name in ONE_HOT for _ in _codes(name)))
-)
-"""The field, by its place in the feature table, of each of the preprocessor's 22 columns."""
-
-
-def new_preprocessor() -> ColumnTransformer:
-    """Return the unfitted preprocessor: (n, 13) float64 in feature-table order to (n, 22); NaN, missing, stays NaN."""
+def new_preprocessor(columns: PreprocessedColumns) -> ColumnTransformer:
+    """Return the unfitted preprocessor: (n, fields) float64 to (n, columns); NaN, missing, stays NaN."""
     return ColumnTransformer(
         [
-            ("scaled", FieldScaler(), columns(SCALED)),
-            ("binary", "passthrough", columns(BINARY)),
-            ("one_hot", CodeEncoder([_codes(name) for name in ONE_HOT]), columns(ONE_HOT)),
+            ("scaled", FieldScaler(), columns.scaled),
+            ("binary", "passthrough", columns.binary),
+            ("one_hot", CodeEncoder(columns.codes), columns.one_hot),
         ]
     )

@@ -16,15 +16,17 @@ from typing import Final
 import msgspec
 
 from schemas.errors import ArtifactError
-from schemas.features import FEATURE_NAMES, FEATURE_TABLE_VERSION, FEATURES, Feature
 from schemas.records import ModelRef
+from schemas.tables.checks import table_problems
+from schemas.tables.feature_table import Feature, FeatureTable
 from scoring import signature
 from scoring.drift import Reference
 from scoring.files import WrongSizeError, read_file
 from scoring.sklearn_fallback import Fitted, Pickle, unpickled
 
 MANIFEST_FILE: Final = "manifest.json"
-MANIFEST_SCHEMA: Final = "heartstream-model/3"
+MANIFEST_SCHEMA: Final = "heartstream-model/4"
+TABLE_FILE: Final = "feature-table.json"
 PREPROCESSOR_FILE: Final = "preprocessor.joblib"
 BEST_MODEL_FILE: Final = "best_model.joblib"
 CARD_FILE: Final = "model-card.md"
@@ -96,8 +98,9 @@ class ModelEntry(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True):
     """All that is to be known about a model directory. Holds no clock: the same training gives the same bytes.
 
-    `training_range` has, for each of the 13 fields, the smallest and largest value in the training rows. No value lies
-    in that of a field which no row has: its first limit is above its second.
+    `feature_table` is the identifier of the table in `TABLE_FILE`. `training_range` has, for each field, the smallest
+    and largest value in the training rows. No value lies in that of a field which no row has: its first limit is above
+    its second.
     """
 
     schema: str
@@ -116,14 +119,16 @@ class Manifest(msgspec.Struct, frozen=True):
 class Artifact(msgspec.Struct, frozen=True):
     """A verified model directory.
 
-    `plain` and `onnx` are the contents of the selected model's files of these kinds, None if there are none. `fitted`
-    unpickles scikit-learn's objects; its first call blocks for about a second, and it raises ArtifactError. `cards` are
-    the model card, by content type; `report` is its evaluation, as JSON; `reference` is the distribution of the
-    training rows. Directories of older versions have none of these. `sha256` (hexadecimal) is the manifest's, which
-    lists that of every file: two artifacts with the same one have the same content.
+    `table` is the feature table that the model was trained with. `plain` and `onnx` are the contents of the selected
+    model's files of these kinds, None if there are none. `fitted` unpickles scikit-learn's objects; its first call
+    blocks for about a second, and it raises ArtifactError. `cards` are the model card, by content type; `report` is its
+    evaluation, as JSON; `reference` is the distribution of the training rows. Directories of older versions have none
+    of these. `sha256` (hexadecimal) is the manifest's, which lists that of every file: two artifacts with the same one
+    have the same content.
     """
 
     manifest: Manifest
+    table: FeatureTable
     model: ModelRef
     plain: bytes | None
     onnx: bytes | None
@@ -169,17 +174,38 @@ def _manifest_problems(manifest: Manifest) -> list[str]:
         problems.append(f"manifest schema is {manifest.schema}, expected {MANIFEST_SCHEMA}: {_REMEDY}")
     elif not manifest.data.population:
         problems.append(f"the population that the model was trained on is not given: {_REMEDY}")
-    if manifest.feature_table != FEATURE_TABLE_VERSION:
-        problems.append(f"feature table is {manifest.feature_table}, expected {FEATURE_TABLE_VERSION}")
     if not 0 < manifest.threshold < 1:
         problems.append("the threshold does not lie between 0 and 1")
-    absent = [name for name in FEATURE_NAMES if name not in manifest.training_range]
+    return problems
+
+
+def _range_problems(manifest: Manifest, table: FeatureTable) -> list[str]:
+    problems = []
+    absent = [name for name in table.names if name not in manifest.training_range]
     if absent:
         problems.append(f"no training range is given for {', '.join(absent)}")
-    odd = [feature.name for feature in FEATURES if feature.name not in absent and not _is_range(manifest, feature)]
+    odd = [each.name for each in table.features if each.name not in absent and not _is_range(manifest, each)]
     if odd:
         problems.append(f"the training range of {', '.join(odd)} is invalid")
     return problems
+
+
+def _table(content: bytes | None, manifest: Manifest, problems: list[str]) -> FeatureTable | None:
+    """Read the feature table; add to `problems` what is wrong with it, and with the training ranges of its fields."""
+    if content is None:
+        problems.append(f"{TABLE_FILE}: not listed in the manifest")
+        return None
+    try:
+        table = FeatureTable.from_json(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        problems.append(f"{TABLE_FILE} is not a feature table: {error}")
+        return None
+    found = [problem.text for problem in table_problems(table)]
+    if table.identifier != manifest.feature_table:
+        found.append(f"it is {table.identifier}, the manifest says {manifest.feature_table}")
+    problems.extend(f"{TABLE_FILE}: {text}" for text in found)
+    problems.extend(_range_problems(manifest, table))
+    return table
 
 
 def _is_range(manifest: Manifest, feature: Feature) -> bool:
@@ -227,13 +253,15 @@ def load(folder: Path, name: str | None = None, public_key: bytes | None = None)
     if entry is None:
         problems.append(f"no model named {chosen}; there are {', '.join(sorted(manifest.models))}")
         raise _refused(folder, problems)
+    table = _table(contents.get(TABLE_FILE), manifest, problems)
     wanted = [PREPROCESSOR_FILE, entry.file, *(file for file in (entry.onnx, entry.plain) if file)]
     problems.extend(f"{file}: not listed in the manifest" for file in wanted if file not in manifest.files)
-    reference = _reference(contents.get(REFERENCE_FILE), problems)
-    if problems:
+    reference = _reference(contents.get(REFERENCE_FILE), table, problems)
+    if problems or table is None:
         raise _refused(folder, problems)
     return Artifact(
         manifest=manifest,
+        table=table,
         model=ModelRef(name=chosen, version=manifest.model_version, digest=sha256[:DIGEST_DIGITS]),
         plain=contents[entry.plain] if entry.plain else None,
         onnx=contents[entry.onnx] if entry.onnx else None,
@@ -245,10 +273,10 @@ def load(folder: Path, name: str | None = None, public_key: bytes | None = None)
     )
 
 
-def _reference(content: bytes | None, problems: list[str]) -> Reference | None:
+def _reference(content: bytes | None, table: FeatureTable | None, problems: list[str]) -> Reference | None:
     """Read the reference, if there is one; add to `problems` what is wrong with it."""
     try:
-        return None if content is None else Reference.of_json(content)
+        return None if content is None or table is None else Reference.of_json(content, table.names)
     except ArtifactError as error:
         problems.append(f"{REFERENCE_FILE}: {error}")
         return None

@@ -21,6 +21,7 @@ import numpy as np
 
 from schemas.errors import ArtifactError
 from schemas.records import Details
+from scoring.compiled_table import CompiledTable
 from scoring.drift import ENOUGH_RECORDS, Drift
 from scoring.engines import Vector
 from scoring.features import Matrix
@@ -49,7 +50,7 @@ Withdrawn = Callable[[Facts, str], object]
 
 
 class Recent(NamedTuple):
-    """The last records (n, 13) that were scored, and the risks (n,) that the model in use gave them."""
+    """The last records (n, fields) that were scored, and the risks (n,) that the model in use gave them."""
 
     matrix: Matrix
     risks: Vector
@@ -126,6 +127,11 @@ class ModelManager:
         self._told = withdrawn
         self._before: Scorer | None = None
         self._trial = 0
+
+    @property
+    def compiled(self) -> CompiledTable:
+        """The feature table of the model in use; a model with another one is refused."""
+        return self.scorer.compiled
 
     def facts(self) -> Facts:
         """Tell of the model in use."""
@@ -222,10 +228,22 @@ class Follower:
     def _prepared(self, recent: Recent | None) -> Scorer:
         """Prove, load and try what is there now. Raises ArtifactError."""
         scorer = self._source.load_verified()
+        if reason := other_table(self._manager.scorer, scorer):
+            raise ArtifactError(f"model {scorer.model.digest}: {reason}")
         reason = None if recent is None else score_shift(recent, scorer, self._manager.max_score_shift)
         if reason is not None:
             raise ArtifactError(f"model {scorer.model.digest}: {reason}")
         return scorer
+
+
+def other_table(scorer: Scorer, other: Scorer) -> str | None:
+    """Describe the difference of two models' feature tables, None if they are the same: records have one table."""
+    ours, theirs = scorer.compiled.table, other.compiled.table
+    if ours.digest == theirs.digest:
+        return None
+    if ours.identifier == theirs.identifier:
+        return f"its feature table has the name {theirs.identifier} as well, but another content"
+    return f"its feature table is {theirs.identifier}, not {ours.identifier}: serve it apart, with topics of its own"
 
 
 def score_shift(recent: Recent, other: Scorer, limit: float) -> str | None:

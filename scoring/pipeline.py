@@ -16,8 +16,8 @@ import numpy as np
 
 from schemas.codec import EncodableScore
 from schemas.errors import RejectionCode, ValidationIssue
-from schemas.features import FEATURE_NAMES
 from schemas.records import ModelRef, Source
+from scoring.compiled_table import CompiledTable
 from scoring.engines import Vector
 from scoring.evidence import Evidence, evidence_of
 from scoring.features import Mask, Matrix
@@ -32,9 +32,9 @@ MODEL_FAILURE: Final = (ValidationIssue(RejectionCode.MODEL_FAILURE, "", "the mo
 class DecodedBatch(msgspec.Struct, frozen=True):
     """The valid records of a batch as rows, and the issues of the others, by their positions in the batch.
 
-    `matrix` (n, 13) is in UCI's coding, NaN where not measured. `declared` has the positions of records with a declared
-    coding, their own or that of their source. `values` is the original batch, None if it consists of columns; `sources`
-    and `keys` are set for a batch from a topic.
+    `matrix` (n, fields) is in the table's coding, NaN where not measured. `declared` has the positions of records with
+    a declared coding, their own or that of their source. `values` is the original batch, None if it consists of
+    columns; `sources` and `keys` are set for a batch from a topic.
     """
 
     places: Sequence[int]
@@ -68,13 +68,18 @@ class DecodedBatch(msgspec.Struct, frozen=True):
 class Batch(Protocol):
     """Records as an interface brings them."""
 
-    def decode(self) -> DecodedBatch:
+    def decode(self, compiled: CompiledTable) -> DecodedBatch:
         """Decode and validate each record. An envelope around a record is opened here, once."""
         ...
 
 
 class Model(Protocol):
     """What scores batches: a scorer, the model manager around it, the canary around that."""
+
+    @property
+    def compiled(self) -> CompiledTable:
+        """The feature table of the records that it scores."""
+        ...
 
     def score(self, batch: DecodedBatch) -> Results:
         """Score a batch; raises ArtifactError if the model itself is broken."""
@@ -84,8 +89,8 @@ class Model(Protocol):
 class Results(msgspec.Struct, frozen=True):
     """The results of a batch: columns of the scored records, in order, and the issues of the others.
 
-    `places` (n,) rise; `matrix` (n, 13), `risks` (n,) and `labels` (n,), true for label 1, are what `scores` were made
-    of, and `models` made them. `rejected` is by place, in order; for `declared` see `DecodedBatch`.
+    `places` (n,) rise; `matrix` (n, fields), `risks` (n,) and `labels` (n,), true for label 1, are what `scores` were
+    made of, and `models` made them. `rejected` is by place, in order; for `declared` see `DecodedBatch`.
     """
 
     places: Sequence[int]
@@ -175,9 +180,7 @@ class Results(msgspec.Struct, frozen=True):
         )
 
 
-_NO_RESULTS: Final = Results(
-    [], np.empty((0, len(FEATURE_NAMES))), np.empty(0), np.empty(0, dtype=np.bool_), [], [], {}
-)
+_NO_RESULTS: Final = Results([], np.empty((0, 0)), np.empty(0), np.empty(0, dtype=np.bool_), [], [], {})
 
 
 def rejection(issues: Issues) -> Results:
@@ -210,10 +213,11 @@ def merged(first: Results, second: Results) -> Results:
 
 
 def _concatenated(parts: Sequence[Results]) -> Results:
+    matrices = [part.matrix for part in parts if part.matrix.shape[1]]
     parts = [_NO_RESULTS, *parts]
     return Results(
         [place for part in parts for place in part.places],
-        np.concatenate([part.matrix for part in parts]),
+        np.concatenate(matrices) if matrices else _NO_RESULTS.matrix,
         np.concatenate([part.risks for part in parts]),
         np.concatenate([part.labels for part in parts]),
         list(chain.from_iterable(part.scores for part in parts)),

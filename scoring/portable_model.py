@@ -19,8 +19,8 @@ from scoring.uncertainty import Uncertainty
 class Linear(msgspec.Struct, frozen=True):
     """Logistic regressions over the centered columns: one for all records, or one for each missing pattern.
 
-    `intercepts` (models,) are the log-odds of the average training patient, `coefficients` are (models, 22), zero where
-    a sub-model does not use a column.
+    `intercepts` (models,) are the log-odds of the average training patient, `coefficients` are (models, columns), zero
+    where a sub-model does not use a column.
     """
 
     intercepts: Matrix
@@ -30,8 +30,8 @@ class Linear(msgspec.Struct, frozen=True):
 class PortableModel(msgspec.Struct, frozen=True):
     """One model without scikit-learn.
 
-    `center` (22,) is the average training patient after preprocessing. `linear` is None for a forest, whose trees are
-    in its ONNX file. `reference_risks` (1024,) are scikit-learn's own risks of the reference cases, which
+    `center` (columns,) is the average training patient after preprocessing. `linear` is None for a forest, whose trees
+    are in its ONNX file. `reference_risks` (1024,) are scikit-learn's own risks of the reference cases, which
     `reference_cases_sha256` identifies. `reference_results` are their other results; None in models of versions that
     did not record them. The names of the three in the file are those of existing models.
     """

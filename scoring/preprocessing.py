@@ -5,26 +5,43 @@ Each output column of the preprocessor depends on one field alone: either affine
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from schemas.tables.feature_table import Feature, FeatureTable, Kind
 from scoring.features import Matrix
 
 Rows = npt.NDArray[np.intp]
 
-TABLE_ROWS: Final = 9
-"""Lookup tables have a row for each code 0 to 7, and a last one for a missing value."""
-MISSING_ROW: Final = TABLE_ROWS - 1
+
+class PreprocessedColumns:
+    """The preprocessor's output for a feature table: one column for a number, one for each code of a label.
+
+    `scaled`, `binary` and `one_hot` are positions of fields, in the order of the output; `field_of` is the field
+    (columns,) of each of its columns.
+    """
+
+    def __init__(self, table: FeatureTable) -> None:
+        features = tuple(enumerate(table.features))
+        self.scaled = [j for j, feature in features if feature.kind is Kind.QUANTITY or feature.ordered]
+        self.binary = [j for j, feature in features if j not in self.scaled and _codes(feature) == [0, 1]]
+        self.one_hot = [j for j, _ in features if j not in {*self.scaled, *self.binary}]
+        self.codes = [_codes(table.features[j]) for j in self.one_hot]
+        blocks = zip(self.one_hot, self.codes, strict=True)
+        self.field_of = (*self.scaled, *self.binary, *(j for j, codes in blocks for _ in codes))
+
+
+def _codes(feature: Feature) -> list[int]:
+    return [code for code, _ in feature.codes]
 
 
 class Plan(msgspec.Struct, frozen=True):
     """The preprocessor as arrays.
 
     `affine` are the matrix columns that become (x - mean) / scale; `lookup` are those whose code picks a row of a table
-    (9, codes). What is missing becomes NaN, in each of its columns.
+    (rows, codes). All tables have the same number of rows: one for each code from 0 on, and a last one for a missing
+    value. What is missing becomes NaN, in each of its columns.
     """
 
     affine: list[int]
@@ -40,18 +57,18 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def first_columns(self) -> list[int]:
-        """The first of the 22 columns of each of `fields`."""
+        """The first of the columns of each of `fields`."""
         widths = [1] * len(self.affine) + [table.shape[1] for table in self.tables]
         return [sum(widths[:place]) for place in range(len(widths))]
 
     def rows_of(self, matrix: Matrix) -> Rows:
         """Return the table row (n, lookup fields) that each record picks for each lookup field."""
         picked = matrix.take(self.lookup, axis=1)
-        rows: Rows = np.where(np.isnan(picked), MISSING_ROW, picked).astype(np.intp)
+        rows: Rows = np.where(np.isnan(picked), len(self.tables[0]) - 1 if self.tables else 0, picked).astype(np.intp)
         return rows
 
     def transform(self, matrix: Matrix) -> Matrix:
-        """Return what the preprocessor's `transform` returns, (n, 22), for valid records (n, 13)."""
+        """Return what the preprocessor's `transform` returns, (n, columns), for valid records (n, fields)."""
         scaled = (matrix.take(self.affine, axis=1) - self.mean) / self.scale
         rows = self.rows_of(matrix)
         blocks = [table.take(codes, axis=0) for table, codes in zip(self.tables, rows.T, strict=True)]

@@ -1,7 +1,7 @@
 """The model directory as MLflow's `pyfunc` loads it: the same risks as every interface, for data frames.
 
-MLflow calls `_load_pyfunc`; it is not imported here. The frame's columns are the 13 fields, as numbers; NaN is missing.
-A column `coding` names the coding of each row; where it is missing, the row is in UCI's.
+MLflow calls `_load_pyfunc`; it is not imported here. The frame's columns are the fields, as numbers; NaN is missing.
+A column `coding` names the coding of each row; where it is missing, the row is in the table's own.
 """
 
 from __future__ import annotations
@@ -12,9 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from schemas.codings import CODINGS, UCI, known_codings_text
-from schemas.features import FEATURE_NAMES
-from scoring.features import blank_missing, convert_rows, legal_rows
 from scoring.scorer import Scorer
 
 
@@ -29,16 +26,15 @@ class RiskModel:
 
         Raises ValueError with the number of invalid rows or unknown codings, without any value.
         """
-        matrix = model_input[list(FEATURE_NAMES)].to_numpy(dtype=np.float64, copy=True)
-        blank_missing(matrix)
+        table, rules = self._scorer.compiled.table, self._scorer.compiled.matrix
+        matrix = model_input[list(table.names)].to_numpy(dtype=np.float64, copy=True)
+        rules.blank_missing(matrix)
         if "coding" in model_input:
-            codings = dict(enumerate(model_input["coding"].fillna(UCI)))
-            if count := sum(name not in CODINGS for name in codings.values()):
-                raise ValueError(
-                    f"{count} of {len(codings)} rows have an unknown coding: coding {known_codings_text()}"
-                )
-            convert_rows(matrix, codings)
-        illegal = np.flatnonzero(~legal_rows(matrix))
+            codings = dict(enumerate(model_input["coding"].fillna(table.own_coding)))
+            if count := sum(name not in table.coding_by_name for name in codings.values()):
+                raise ValueError(f"{count} of {len(codings)} rows have an unknown coding: coding {table.codings_text}")
+            rules.convert_rows(matrix, codings)
+        illegal = np.flatnonzero(~rules.legal_rows(matrix))
         if len(illegal):
             raise ValueError(
                 f"{len(illegal)} of {len(matrix)} rows are not valid patient records; the first is row {illegal[0]}"

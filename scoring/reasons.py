@@ -15,8 +15,6 @@ from scoring.features import Matrix
 
 LOG_ODDS_DECIMALS: Final = 3
 _STEPS: Final = 10.0**LOG_ODDS_DECIMALS
-_KEYS: Final = 32
-"""Keys per strength: one for each field and sign."""
 _REMEMBERED: Final = 1 << 19
 """Reasons below 16 in log-odds are cached: a few hundred of them in real data. The limit bounds memory."""
 
@@ -26,12 +24,15 @@ Keys = npt.NDArray[np.intp]
 class StrongestReasons:
     """Picks the strongest contributions of each record; equally strong ones in the order of `fields`.
 
-    A reason is identified by an integer: twice its field, plus 1 if it lowers the risk, minus 32 for each thousandth of
-    log-odds. So the smallest integers are the strongest reasons, and they are the index of the cached JSON.
+    A reason is identified by an integer: twice its field, plus 1 if it lowers the risk, minus the number of keys (a
+    power of 2) for each thousandth of log-odds. So the smallest integers are the strongest reasons, and they are the
+    index of the cached JSON.
     """
 
     def __init__(self, fields: Sequence[str]) -> None:
         self._fields = fields
+        # Keys per strength: one for each field and sign.
+        self._keys = 1 << (2 * len(fields)).bit_length()
         self._field_keys = 2.0 * np.arange(len(fields))
         self._remembered: npt.NDArray[Any] = np.empty(_REMEMBERED, dtype=np.object_)
         self._is_remembered = np.zeros(_REMEMBERED, dtype=np.bool_)
@@ -39,10 +40,10 @@ class StrongestReasons:
     def of(self, contributions: Matrix, count: int) -> list[list[msgspec.Raw]]:
         """Return `count` reasons per record, strongest first, of contributions (n, fields)."""
         steps = np.rint(contributions * _STEPS)
-        keys = np.abs(steps) * -_KEYS + self._field_keys + np.signbit(steps)
+        keys = np.abs(steps) * -self._keys + self._field_keys + np.signbit(steps)
         keys.sort(axis=1)
         picked: Keys = keys[:, :count].astype(np.intp)
-        if picked.min(initial=0) <= _KEYS - _REMEMBERED:
+        if picked.min(initial=0) <= self._keys - _REMEMBERED:
             return [[self._json(key) for key in row] for row in picked.tolist()]
         if not self._is_remembered[picked].all():
             self._remember(np.unique(picked).tolist())
@@ -56,6 +57,6 @@ class StrongestReasons:
                 self._is_remembered[key] = True
 
     def _json(self, key: int) -> msgspec.Raw:
-        rest = key % _KEYS
-        log_odds = (rest - key) // _KEYS / _STEPS
+        rest = key % self._keys
+        log_odds = (rest - key) // self._keys / _STEPS
         return reason_json(Reason(self._fields[rest >> 1], -log_odds if rest & 1 else log_odds))

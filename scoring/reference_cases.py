@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from schemas.features import FEATURES
+from schemas.tables.feature_table import FeatureTable
 from scoring.features import Matrix
 
 REFERENCE_CASES: Final = 1024
@@ -21,11 +21,12 @@ _INCREMENT, _FIRST, _SECOND = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58
 """Constants of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014)."""
 
 
-def reference_cases() -> Matrix:
-    """Return 1,024 fixed valid records (1024, 13): random values, missing fields, each field's limits."""
-    values, gaps = _uniform().reshape(2, REFERENCE_CASES, len(FEATURES))
-    cases = np.empty((REFERENCE_CASES, len(FEATURES)))
-    for j, feature in enumerate(FEATURES):
+def reference_cases(table: FeatureTable) -> Matrix:
+    """Return 1,024 fixed valid records (1024, fields): random values, missing fields, each field's limits."""
+    width = len(table.features)
+    values, gaps = _uniform(2 * REFERENCE_CASES * width).reshape(2, REFERENCE_CASES, width)
+    cases = np.empty((REFERENCE_CASES, width))
+    for j, feature in enumerate(table.features):
         low, high = feature.interval
         if feature.codes:
             codes = np.array([float(code) for code, _ in feature.codes])
@@ -40,14 +41,14 @@ def reference_cases() -> Matrix:
     return cases
 
 
-def reference_cases_sha256() -> str:
-    """Return the SHA-256 of the reference cases, so that risks of other records are not compared with theirs."""
-    return hashlib.sha256(reference_cases().astype("<f8").tobytes()).hexdigest()
+def sha256_of(cases: Matrix) -> str:
+    """Return the SHA-256 of reference cases, so that risks of other records are not compared with theirs."""
+    return hashlib.sha256(cases.astype("<f8").tobytes()).hexdigest()
 
 
-def _uniform() -> Matrix:
-    """Return two numbers from 0 to 1 for each field of each reference case."""
-    state = np.arange(1, 2 * REFERENCE_CASES * len(FEATURES) + 1, dtype=np.uint64) * _INCREMENT
+def _uniform(count: int) -> Matrix:
+    """Return `count` numbers from 0 to 1."""
+    state = np.arange(1, count + 1, dtype=np.uint64) * _INCREMENT
     state = (state ^ (state >> np.uint64(30))) * _FIRST
     state = (state ^ (state >> np.uint64(27))) * _SECOND
     state ^= state >> np.uint64(31)

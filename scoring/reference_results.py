@@ -12,10 +12,9 @@ import msgspec
 import numpy as np
 
 from schemas.errors import ArtifactError
-from schemas.features import FEATURE_NAMES
+from scoring.compiled_table import CompiledTable
 from scoring.features import Matrix
-from scoring.reference_cases import reference_cases
-from scoring.uncertainty import Intervals, Lookup, Uncertainty, Vector, cells_of
+from scoring.uncertainty import Intervals, Lookup, Uncertainty, Vector
 
 _TOLERANCE: Final = 1e-6
 """Limits are computed from log-odds, whose last digits depend on the CPU."""
@@ -25,7 +24,7 @@ class ReferenceResults(msgspec.Struct, frozen=True):
     """Results for the 1,024 reference cases, in addition to their risks.
 
     `intervals` and `sampling_intervals` (1024, 2) are limits of risks, None if the model has none; `label_limits`
-    (1024, 2) are the limits of label sets (NaN where there are none), `out_of_range` (13,) the number of records
+    (1024, 2) are the limits of label sets (NaN where there are none), `out_of_range` (fields,) the number of records
     outside each training range.
     """
 
@@ -41,12 +40,12 @@ class ReferenceResults(msgspec.Struct, frozen=True):
 
 
 def reference_results(
-    log_odds: Vector | None, tables: Uncertainty, ranges: Mapping[str, tuple[float, float]]
+    log_odds: Vector | None, tables: Uncertainty, ranges: Mapping[str, tuple[float, float]], compiled: CompiledTable
 ) -> ReferenceResults:
     """Compute the results for the reference cases from their log-odds (1024,), None if the model has none."""
-    cases, lookup = reference_cases(), Lookup(tables)
-    cells = cells_of(cases)
-    lowest, highest = np.array([ranges[name] for name in FEATURE_NAMES]).T
+    cases, lookup = compiled.reference_cases, Lookup(tables, compiled)
+    cells = compiled.cells_of(cases)
+    lowest, highest = np.array([ranges[name] for name in compiled.table.names]).T
     return ReferenceResults(
         intervals=None if log_odds is None else _pairs(lookup.intervals(log_odds, cells)),
         sampling_intervals=None if log_odds is None else _pairs(lookup.sampling_intervals(log_odds, cells)),

@@ -13,15 +13,15 @@ import numpy as np
 from schemas.codec import Optional, input_digest
 from schemas.errors import ArtifactError
 from schemas.records import Details
+from scoring.compiled_table import CompiledTable
 from scoring.details import ScoreDetails, outwards
 from scoring.drift import Window
 from scoring.engines import Explanation, Vector, build_engine
 from scoring.features import Mask, Matrix
 from scoring.model_artifact import Artifact, Manifest, load
 from scoring.pipeline import MODEL_FAILURE, DecodedBatch, Results
-from scoring.reference_cases import reference_cases
 from scoring.reference_results import check_reference_results, reference_results
-from scoring.uncertainty import Intervals, Lookup, Uncertainty, cells_of
+from scoring.uncertainty import Intervals, Lookup, Uncertainty
 
 RISK_DECIMALS: Final = 6
 
@@ -44,19 +44,20 @@ class Scorer:
 
         `window_records` is the size of the drift window, if the artifact has a reference.
         """
-        prepared = build_engine(artifact)
+        self.compiled = compiled = CompiledTable(artifact.table)
+        prepared = build_engine(artifact, compiled)
         self._engine, self.fallback_reason = prepared.engine, prepared.fallback_reason
         self.uncertainty: Uncertainty = prepared.uncertainty
-        self._lookup = Lookup(prepared.uncertainty)
+        self._lookup = Lookup(prepared.uncertainty, compiled)
         self.details = details
         self.manifest: Manifest = artifact.manifest
         self.model = artifact.model
         self.cards, self.report = artifact.cards, artifact.report
-        self._details = ScoreDetails(artifact, self._engine, self._lookup, details)
-        self.window = _new_window(artifact, window_records)
+        self._details = ScoreDetails(artifact, self._engine, self._lookup, details, compiled)
+        self.window = _new_window(artifact, window_records, compiled)
         try:
-            found = self.explain(reference_cases())
-            self._reference_risks, intervals = found.risks, self.intervals(reference_cases(), found)
+            found = self.explain(compiled.reference_cases)
+            self._reference_risks, intervals = found.risks, self.intervals(compiled.reference_cases, found)
         except Exception as error:
             raise ArtifactError(f"the model fails on reference cases: {type(error).__name__}: {error}") from error
         if not are_probabilities(self._reference_risks):
@@ -64,7 +65,8 @@ class Scorer:
         if intervals is not None and not _hold(intervals, self._reference_risks):
             raise ArtifactError("the model's intervals do not contain the risks of reference cases")
         if prepared.reference_results is not None:
-            found_results = reference_results(found.log_odds, prepared.uncertainty, artifact.manifest.training_range)
+            ranges = artifact.manifest.training_range
+            found_results = reference_results(found.log_odds, prepared.uncertainty, ranges, compiled)
             check_reference_results(prepared.reference_results, found_results)
 
     @property
@@ -88,24 +90,24 @@ class Scorer:
         return cls(load(folder, name, public_key), details, window_records)
 
     def explain(self, matrix: Matrix) -> Explanation:
-        """Score valid records (n, 13). The risks (n,), 0 to 1, have six decimals."""
+        """Score valid records (n, fields). The risks (n,), 0 to 1, have six decimals."""
         found = self._engine.explain(matrix)
         return msgspec.structs.replace(found, risks=np.round(found.risks, RISK_DECIMALS))
 
     def intervals(self, matrix: Matrix, found: Explanation) -> Intervals | None:
-        """Return the 90% intervals of scored records (n, 13); None if the model has none."""
+        """Return the 90% intervals of scored records (n, fields); None if the model has none."""
         if found.log_odds is None:
             return None
-        return outwards(self._lookup.intervals(found.log_odds, cells_of(matrix)))
+        return outwards(self._lookup.intervals(found.log_odds, self.compiled.cells_of(matrix)))
 
     def risks(self, matrix: Matrix) -> Vector:
-        """Score valid records (n, 13); returns risks (n,), 0 to 1, to six decimals."""
+        """Score valid records (n, fields); returns risks (n,), 0 to 1, to six decimals."""
         return self.explain(matrix).risks
 
     def self_check(self) -> bool:
         """Return whether the model reproduces its results for the reference cases from when it was loaded."""
         try:
-            return bool(np.array_equal(self.risks(reference_cases()), self._reference_risks))
+            return bool(np.array_equal(self.risks(self.compiled.reference_cases), self._reference_risks))
         except Exception:  # noqa: BLE001  # a model that raises anything is broken
             return False
 
@@ -168,10 +170,10 @@ class Scorer:
         return np.concatenate([self._isolate(matrix[:middle]), self._isolate(matrix[middle:])])
 
 
-def _new_window(artifact: Artifact, records: int) -> Window | None:
+def _new_window(artifact: Artifact, records: int, compiled: CompiledTable) -> Window | None:
     if artifact.reference is None or not records:
         return None
-    return Window(artifact.reference, artifact.model.name, artifact.manifest.training_range, records)
+    return Window(artifact.reference, artifact.model.name, artifact.manifest.training_range, records, compiled)
 
 
 def _hold(intervals: Intervals, risks: Vector) -> bool:

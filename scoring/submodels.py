@@ -12,30 +12,30 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from scoring.estimators import COLUMN_FIELDS, Matrix, averages
+from scoring.estimators import Matrix, averages
 from scoring.features import Mask
 from scoring.logistic import logistic
-from scoring.missingness import OPTIONAL, Patterns, pattern_masks
+from scoring.missingness import PatternColumns
 
 _MOST_STEPS: Final = 50
 _CLOSE: Final = 1e-10
 """Newton's method doubles the correct digits: a step this small, in log-odds, is the last."""
-_FIRST_COLUMN: Final = [COLUMN_FIELDS.index(field) for field in OPTIONAL]
 
 
 class PatternSubmodels(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
-    """1,024 logistic regressions, one for each missing pattern, fitted on the same rows.
+    """Logistic regressions, one for each missing pattern, fitted on the same rows.
 
-    The input is the preprocessor's output, (n, 22) with NaN where a field is missing. When fitting, a row without a
-    field that a sub-model uses gets the average; that concerns six of Cleveland's 303 rows. `coef_` is (1024, 22),
-    zero where the field is missing; `intercept_` (1024,) is the log-odds of the average training patient.
+    The input is the preprocessor's output, (n, columns) with NaN where a field is missing. When fitting, a row without
+    a field that a sub-model uses gets the average; that concerns six of Cleveland's 303 rows. `coef_` is (patterns,
+    columns), zero where the field is missing; `intercept_` (patterns,) is the log-odds of the average training patient.
     """
 
     imputes = False
     """Missing values are not replaced."""
 
-    def __init__(self, C: float = 1.0) -> None:  # noqa: N803  # scikit-learn's name
+    def __init__(self, columns: PatternColumns, C: float = 1.0) -> None:  # noqa: N803  # scikit-learn's name
         """`C` is the inverse penalty, as in scikit-learn's LogisticRegression."""
+        self.columns = columns
         self.C = C
 
     def fit(self, x: Matrix, y: Matrix) -> Self:
@@ -43,13 +43,13 @@ class PatternSubmodels(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         self.classes_ = np.unique(y)
         self.n_features_in_ = x.shape[1]
         self.center_ = averages(x)
-        fitted = fit_logistic(centered(x, self.center_), y, used_columns(), 1 / self.C)
+        fitted = fit_logistic(centered(x, self.center_), y, self.columns.used, 1 / self.C)
         self.intercept_, self.coef_ = fitted[:, 0].copy(), fitted[:, 1:].copy()
         return self
 
     def decision_function(self, x: Matrix) -> Matrix:
-        """Return the log-odds (n,) of rows (n, 22)."""
-        patterns = column_patterns(x)
+        """Return the log-odds (n,) of rows (n, columns)."""
+        patterns = self.columns.patterns_of(x)
         summed: Matrix = (centered(x, self.center_) * self.coef_[patterns]).sum(axis=1)
         return self.intercept_[patterns] + summed
 
@@ -65,20 +65,8 @@ class PatternSubmodels(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
 
 
 def centered(x: Matrix, center: Matrix) -> Matrix:
-    """Return preprocessed rows (n, 22) minus the average patient; 0 where missing."""
+    """Return preprocessed rows (n, columns) minus the average patient; 0 where missing."""
     return np.nan_to_num(x - center)
-
-
-def column_patterns(x: Matrix) -> Patterns:
-    """Return the missing pattern (n,) of preprocessed rows (n, 22)."""
-    patterns: Patterns = np.isnan(x[:, _FIRST_COLUMN]) @ (1 << np.arange(len(OPTIONAL)))
-    return patterns
-
-
-def used_columns() -> Mask:
-    """Return the columns that each pattern's sub-model uses, (1024, 22)."""
-    used: Mask = ~pattern_masks()[:, list(COLUMN_FIELDS)]
-    return used
 
 
 def fit_logistic(

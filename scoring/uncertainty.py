@@ -13,10 +13,10 @@ import msgspec
 import numpy as np
 
 from schemas.errors import ArtifactError
+from scoring.compiled_table import CompiledTable
 from scoring.features import Matrix
-from scoring.groups import GROUPS, groups_of
 from scoring.logistic import logistic
-from scoring.missingness import OPTIONAL, PATTERNS, Patterns, missing_fields, patterns_of
+from scoring.missingness import Patterns
 
 COVERAGE: Final = 0.9
 """The target coverage of intervals and label sets."""
@@ -26,14 +26,15 @@ Vector = Matrix
 
 
 class Uncertainty(msgspec.Struct, frozen=True):
-    """The tables, over patterns (1024) and groups (4). Those that a model does not have are None, or NaN in places.
+    """The tables, by missing pattern and patient group. Those that a model does not have are None, or NaN in places.
 
-    `reach` (1024, 4, 2): how far the 90% interval reaches below and above the risk's log-odds. `sampling_reach`
-    (1024, 4, 2) is the part of it that other training patients account for, the fields being as they are.
-    `distance` (1024,) is the mean absolute difference between the risk and the one with every field measured.
-    `label_limits` (1024, 4, 2): the highest risk at which label 0 is plausible, and the lowest at which label 1 is.
-    `label_coverage` (4, 2, 2): of each group and outcome, how many training patients there are, and how many of them
-    have the true label in their set, out of fold, whatever is missing: under the pattern with the fewest.
+    `reach` (patterns, groups, 2): how far the 90% interval reaches below and above the risk's log-odds.
+    `sampling_reach` (patterns, groups, 2) is the part of it that other training patients account for, the fields being
+    as they are. `distance` (patterns,) is the mean absolute difference between the risk and the one with every field
+    measured. `label_limits` (patterns, groups, 2): the highest risk at which label 0 is plausible, and the lowest at
+    which label 1 is. `label_coverage` (groups, 2, 2): of each group and outcome, how many training patients there are,
+    and how many of them have the true label in their set, out of fold, whatever is missing: under the pattern with the
+    fewest.
     """
 
     reach: Matrix | None
@@ -42,15 +43,16 @@ class Uncertainty(msgspec.Struct, frozen=True):
     label_limits: Matrix
     label_coverage: Matrix
 
-    def check(self) -> None:
+    def check(self, compiled: CompiledTable) -> None:
         """Raise ArtifactError unless all tables have valid shapes and values."""
-        cells = (PATTERNS, len(GROUPS))
+        groups = len(compiled.groups)
+        cells = (compiled.patterns.count, groups)
         tables = {
             "reach": (self.reach, (*cells, 2)),
             "sampling_reach": (self.sampling_reach, (*cells, 2)),
-            "distance": (self.distance, (PATTERNS,)),
+            "distance": (self.distance, (compiled.patterns.count,)),
             "label_limits": (self.label_limits, (*cells, 2)),
-            "label_coverage": (self.label_coverage, (len(GROUPS), 2, 2)),
+            "label_coverage": (self.label_coverage, (groups, 2, 2)),
         }
         wrong = [name for name, (table, shape) in tables.items() if table is not None and table.shape != shape]
         if wrong:
@@ -78,10 +80,11 @@ def _are_limits(table: Matrix) -> bool:
     return bool(whole.all() and not absent.all() and (absent | ((table >= 0) & (table <= 1))).all())
 
 
-UNKNOWN: Final = Uncertainty(
-    None, None, None, np.full((PATTERNS, len(GROUPS), 2), np.nan), np.zeros((len(GROUPS), 2, 2))
-)
-"""The tables of a model without a fast engine."""
+def unknown(compiled: CompiledTable) -> Uncertainty:
+    """Return the tables of a model without a fast engine."""
+    groups = len(compiled.groups)
+    limits = np.full((compiled.patterns.count, groups, 2), np.nan)
+    return Uncertainty(None, None, None, limits, np.zeros((groups, 2, 2)))
 
 
 class Intervals(NamedTuple):
@@ -91,17 +94,12 @@ class Intervals(NamedTuple):
     high: Vector
 
 
-def cells_of(matrix: Matrix) -> Patterns:
-    """Return each record's row (n,) in the flattened tables, for valid records (n, 13)."""
-    cells: Patterns = patterns_of(matrix) * len(GROUPS) + groups_of(matrix)
-    return cells
-
-
 class Lookup:
     """The tables, flattened for lookups by batch."""
 
-    def __init__(self, tables: Uncertainty) -> None:
+    def __init__(self, tables: Uncertainty, compiled: CompiledTable) -> None:
         self.tables = tables
+        self._patterns = compiled.patterns
         self._limits = tables.label_limits.reshape(-1, 2)
         self._reach = None if tables.reach is None else tables.reach.reshape(-1, 2)
         self._sampling = None if tables.sampling_reach is None else tables.sampling_reach.reshape(-1, 2)
@@ -127,9 +125,9 @@ class Lookup:
         distance = self.tables.distance
         if distance is None:
             return None
-        missing = [bit for bit in range(len(OPTIONAL)) if pattern >> bit & 1]
+        missing = [bit for bit in range(len(self._patterns.optional)) if pattern >> bit & 1]
         missing.sort(key=lambda bit: float(distance[pattern & ~(1 << bit)]))
-        return tuple(name for bit in missing for name in missing_fields(1 << bit))[:MOST_NEXT]
+        return tuple(name for bit in missing for name in self._patterns.fields(1 << bit))[:MOST_NEXT]
 
 
 def _around(log_odds: Vector, reach: Matrix) -> Intervals:

@@ -17,6 +17,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
+from scoring.compiled_table import CompiledTable
 from scoring.estimators import new_preprocessor
 from scoring.submodels import PatternSubmodels
 from training.arrays import Matrix
@@ -33,25 +34,25 @@ ROWS_PER_LEAF: Final = 3
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A kind of classifier; `new` takes a seed and returns an unfitted one for preprocessed rows."""
+    """A kind of classifier; `new` takes a table and a seed, and returns an unfitted one for preprocessed rows."""
 
     name: str
-    new: Callable[[int], Any]
+    new: Callable[[CompiledTable, int], Any]
 
 
-def new_logistic_regression(seed: int) -> Pipeline:
+def new_logistic_regression(_compiled: CompiledTable, seed: int) -> Pipeline:
     """Return an unfitted logistic regression. Its solver is deterministic and ignores `seed`."""
     return _after_averages(
         LogisticRegression(C=INVERSE_PENALTY, solver="newton-cholesky", max_iter=1000, tol=1e-10, random_state=seed)
     )
 
 
-def new_pattern_submodels(seed: int) -> PatternSubmodels:  # noqa: ARG001  # the signature of Candidate.new
+def new_pattern_submodels(compiled: CompiledTable, _seed: int) -> PatternSubmodels:
     """Return unfitted pattern sub-models, with the penalty of the logistic regression. They are deterministic."""
-    return PatternSubmodels(C=INVERSE_PENALTY)
+    return PatternSubmodels(compiled.pattern_columns, C=INVERSE_PENALTY)
 
 
-def new_random_forest(seed: int) -> Pipeline:
+def new_random_forest(_compiled: CompiledTable, seed: int) -> Pipeline:
     """Return an unfitted forest. It is single-threaded: the same trees each time, and no thread pool when scoring."""
     return _after_averages(
         RandomForestClassifier(n_estimators=TREES, min_samples_leaf=ROWS_PER_LEAF, random_state=seed, n_jobs=1)
@@ -75,13 +76,13 @@ CANDIDATES: Final = (
 """Simplest first: the order decides between models that the data cannot distinguish."""
 
 
-def new_pipeline(classifier: Any) -> Pipeline:
+def new_pipeline(classifier: Any, compiled: CompiledTable) -> Pipeline:
     """Return preprocessor and classifier as one estimator, so that both are fitted on the same rows."""
-    return Pipeline([("preprocess", new_preprocessor()), ("classify", classifier)])
+    return Pipeline([("preprocess", new_preprocessor(compiled.columns)), ("classify", classifier)])
 
 
 def center_of(classifier: Any) -> Matrix | None:
-    """Return the mean of the training rows (22,) of a classifier that a fast engine supports, else None."""
+    """Return the mean of the training rows (columns,) of a classifier that a fast engine supports, else None."""
     if isinstance(classifier, PatternSubmodels):
         center: Matrix = classifier.center_
         return center
@@ -107,7 +108,7 @@ def is_linear(classifier: Any) -> bool:
 
 
 def linear_of(classifier: Any) -> tuple[Matrix, Matrix]:
-    """Return intercepts (models,) and coefficients (models, 22) of a linear classifier over centered columns."""
+    """Return intercepts (models,) and coefficients (models, columns) of a linear classifier over centered columns."""
     if isinstance(classifier, PatternSubmodels):
         return classifier.intercept_, classifier.coef_
     coefficients: Matrix = classifier["classify"].coef_

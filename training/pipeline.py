@@ -12,6 +12,8 @@ import msgspec
 import pandas as pd
 
 from schemas.errors import SettingsError
+from schemas.tables.builtin import UCI_HEART
+from scoring.compiled_table import CompiledTable
 from scoring.estimators import new_preprocessor
 from scoring.model_artifact import CARD_DATA_FILE, CARD_FILE, REFERENCE_FILE, REPORT_FILE, Manifest
 from training.candidates import CANDIDATES, new_pipeline
@@ -105,9 +107,17 @@ def train(request: TrainingRequest, progress: Progress = lambda _step, _done, _s
     check_training_rows(site_rows(patients, TRAINING_SITE))
     patients, duplicates = _drop_duplicates(patients)
     rows = site_rows(patients, TRAINING_SITE)
-    cross_validations = cross_validate_candidates(rows, request, step)
+    compiled = CompiledTable(UCI_HEART)
+    cross_validations = cross_validate_candidates(rows, compiled, request, step)
     inputs = EvaluationInputs(
-        patients, features(rows), target(rows), data_entry(rows), request.seed, request.threshold, request.depth
+        compiled,
+        patients,
+        features(rows),
+        target(rows),
+        data_entry(rows),
+        request.seed,
+        request.threshold,
+        request.depth,
     )
     evaluation = evaluate_candidates(inputs, cross_validations, step)
     step("fitting on all rows")
@@ -164,14 +174,14 @@ def _drop_duplicates(patients: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 
 
 def cross_validate_candidates(
-    rows: pd.DataFrame, request: TrainingRequest, step: OnStep
+    rows: pd.DataFrame, compiled: CompiledTable, request: TrainingRequest, step: OnStep
 ) -> tuple[CrossValidation, ...]:
     """Cross-validate all candidates, simplest first. Raises ArtifactError for implausibly good results."""
     matrix, labels = features(rows), target(rows)
     results = []
     for candidate in CANDIDATES:
         step(f"cross-validating {candidate.name}")
-        pipeline = new_pipeline(candidate.new(request.seed))
+        pipeline = new_pipeline(candidate.new(compiled, request.seed), compiled)
         result = cross_validate(
             candidate.name, pipeline, matrix, labels, seed=request.seed, threshold=request.threshold
         )
@@ -181,11 +191,15 @@ def cross_validate_candidates(
 
 
 def _documents(
-    evaluation: EvaluationReport, preprocessor: Any, models: Sequence[TrainedModel], model_version: str
+    evaluation: EvaluationReport,
+    preprocessor: Any,
+    models: Sequence[TrainedModel],
+    compiled: CompiledTable,
+    model_version: str,
 ) -> dict[str, bytes]:
     """Return the report and the model card, by file name."""
     best = next(model for model in models if model.name == evaluation.selection.best)
-    card = new_card(evaluation, preprocessor, best.classifier, model_version, library_versions())
+    card = new_card(evaluation, preprocessor, best.classifier, compiled, model_version, library_versions())
     return {
         REPORT_FILE: evaluation.as_json(),
         CARD_DATA_FILE: card.as_json(),
@@ -201,16 +215,17 @@ def fit(
     model_version: str,
 ) -> FittedModels:
     """Fit the preprocessor and all candidates on all training rows."""
-    matrix, labels = inputs.matrix, inputs.labels
+    matrix, labels, compiled = inputs.matrix, inputs.labels, inputs.compiled
     bootstraps = _QUICK_BOOTSTRAPS if request.quick else BOOTSTRAPS
-    preprocessor = new_preprocessor().fit(matrix)
+    preprocessor = new_preprocessor(compiled.columns).fit(matrix)
     preprocessed = preprocessor.transform(matrix)
     models = []
     for candidate, result in zip(CANDIDATES, cross_validations, strict=True):
-        classifier = candidate.new(request.seed).fit(preprocessed, labels)
-        uncertainty = measure_uncertainty(classifier, preprocessed, matrix, labels, request.seed, bootstraps)
+        classifier = candidate.new(compiled, request.seed).fit(preprocessed, labels)
+        uncertainty = measure_uncertainty(classifier, preprocessed, matrix, labels, compiled, request.seed, bootstraps)
         models.append(TrainedModel(candidate.name, classifier, uncertainty, result.metrics))
     return FittedModels(
+        compiled,
         preprocessor,
         tuple(models),
         evaluation.selection.best,
@@ -220,7 +235,7 @@ def fit(
         threshold=request.threshold,
         model_version=model_version,
         documents={
-            **_documents(evaluation, preprocessor, models, model_version),
-            REFERENCE_FILE: as_json(new_reference(matrix, cross_validations)),
+            **_documents(evaluation, preprocessor, models, compiled, model_version),
+            REFERENCE_FILE: as_json(new_reference(matrix, compiled.table, cross_validations)),
         },
     )

@@ -75,11 +75,11 @@ class ScoringAgent:
         sources = list(chain.from_iterable(batch.sources() for batch in batches))
         keys = list(chain.from_iterable(batch.keys() for batch in batches))
         messages = list(chain.from_iterable(batch.messages for batch in batches))
-        results = self._model.score(self._serdes.batch(messages, sources, keys).decode())
+        results = self._model.score(self._serdes.batch(messages, sources, keys).decode(self._model.compiled))
         scored, first = [], 0
         for batch, part in zip(batches, results.split(map(len, batches)), strict=True):
             own = slice(first, first := first + len(batch))
-            found = reject_foreign_source(part, batch.assignment.source_window)
+            found = reject_foreign_source(part, batch.assignment.source_window, self._model.compiled.table)
             scored.append(_BatchResults(batch, sources[own], keys[own], found, encode_scores(found.scores)))
         return scored
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from runtime import events
 from schemas.errors import ArtifactError
+from scoring.compiled_table import CompiledTable
 from scoring.model_manager import TRIAL_RECORDS, ModelManager, ModelSource, recent_records, score_on_trial, score_shift
 from scoring.pipeline import DecodedBatch, Results, merged
 from scoring.scorer import Scorer
@@ -57,6 +58,11 @@ class Canary:
         model = challenger.model
         events.CanaryLoaded(model.name, model.version, model.digest, share).emit()
         return cls(champion, challenger, share)
+
+    @property
+    def compiled(self) -> CompiledTable:
+        """The feature table of both models."""
+        return self._champion.compiled
 
     def score(self, batch: DecodedBatch) -> Results:
         """Score a batch, the selected keys with the challenger. Raises what the champion raises."""

@@ -15,7 +15,7 @@ from runtime.settings import Settings
 from schemas.cloudevents import Content, ScoreEvents, unwrap
 from schemas.envelopes import is_utf_16
 from schemas.errors import RejectionCode, SettingsError, ValidationIssue
-from schemas.generate.json_schema import documents
+from schemas.generate import json_schema
 from schemas.records import RECORD_MAX_BYTES, Source
 from schemas.wire_format import MAGIC_BYTE, PREFIX_BYTES, schema_id, schema_prefix
 from scoring.batches import JsonBatch
@@ -58,7 +58,7 @@ class Serdes:
                 "needs HEARTSTREAM_SCHEMA_REGISTRY__URL" if registry is None else "cannot be combined with CloudEvents"
             )
             raise SettingsError((f"HEARTSTREAM_SCHEMA_REGISTRY__ENCODE_SCORES {problem}",))
-        schema = json.dumps(documents()["score.schema.json"])
+        schema = json.dumps(json_schema.score())
         return cls(registry, None, schema_prefix(registry.number(f"{scores}-value", schema)))
 
     @classmethod

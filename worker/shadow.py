@@ -80,14 +80,14 @@ class ShadowAgent:
         started = time.perf_counter()
         sources = batch.sources()
         selected = [index for index, source in enumerate(sources) if self._sample.selects(source)]
-        messages = [batch.messages[index] for index in selected]
-        decoded = self._serdes.batch(messages, [sources[index] for index in selected]).decode()
+        messages, compiled = [batch.messages[index] for index in selected], self._champion.compiled
+        decoded = self._serdes.batch(messages, [sources[index] for index in selected]).decode(compiled)
         before = time.perf_counter()
         champion = self._champion.score(decoded)
         between = time.perf_counter()
         challenger = self._challenger.score(decoded)
         _compared(champion, challenger, between - before, time.perf_counter() - between).emit()
-        results = reject_foreign_source(challenger, batch.assignment.source_window)
+        results = reject_foreign_source(challenger, batch.assignment.source_window, compiled.table)
         scored = [selected[index] for index in results.places]
         keys, scores = batch.keys(), self._serdes.framed(encode_scores(results.scores))
         headers = self._serdes.headers([sources[index] for index in scored], {})

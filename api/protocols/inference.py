@@ -15,7 +15,7 @@ from api.strict_json import DuplicateMemberError, reject_duplicate_members
 from schemas.codec import EncodableScore
 from schemas.errors import RecordError, RejectionCode
 from schemas.records import ModelRef
-from schemas.validation import FIELD_NAMES
+from schemas.tables.feature_table import CODING, PATIENT_ID, FeatureTable
 from scoring.evidence import SourceWindow
 from scoring.model_manager import ModelManager
 from scoring.pipeline import Results
@@ -45,6 +45,11 @@ class RowScorer:
     def model(self) -> ModelRef:
         """The model in use."""
         return self._manager.scorer.model
+
+    @property
+    def table(self) -> FeatureTable:
+        """The feature table of the rows."""
+        return self._manager.compiled.table
 
     async def score(self, request: web.Request, rows: Iterable[Mapping[str, Any] | str], charged: int) -> Results:
         """Score all rows, which are read in time slices.
@@ -93,10 +98,10 @@ def reject_duplicate_keys(body: bytes) -> None:
         raise InvalidRowsError("the body is not a JSON document in UTF-8") from None
 
 
-def reject_duplicate_names(names: Sequence[str], kind: str) -> None:
+def reject_duplicate_names(names: Sequence[str], kind: str, table: FeatureTable) -> None:
     """Raise InvalidRowsError if there are duplicate columns or tensors; `kind` is their plural."""
     if repeated := len(names) - len(set(names)):
-        known = sorted({name for name in FIELD_NAMES if names.count(name) > 1})
+        known = sorted({name for name in (PATIENT_ID, *table.names, CODING) if names.count(name) > 1})
         raise InvalidRowsError(f"{_DUPLICATE}: {repeated} duplicate {kind}{': ' if known else ''}{', '.join(known)}")
 
 

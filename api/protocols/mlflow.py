@@ -27,7 +27,7 @@ from api.protocols.inference import (
 )
 from runtime.health import Health
 from schemas.codec import EncodableScore
-from schemas.features import FEATURE_NAMES
+from schemas.tables.feature_table import CODING, PATIENT_ID, Feature, FeatureTable
 
 _CSV: Final = "text/csv"
 _JSON: Final = "application/json"
@@ -83,7 +83,7 @@ class MlflowRoutes:
             async with self._rows.exclusive(body):
                 if kind == _JSON:
                     await self._rows.run(reject_duplicate_keys, body.content)
-                records = await self._rows.run(_records, kind, body.content)
+                records = await self._rows.run(_records, kind, body.content, self._rows.table)
                 results = await self._rows.score(request, records, body.charged)
                 found = await self._rows.map_scores(results.scores, _prediction)
         except InvalidRowsError as error:
@@ -92,15 +92,15 @@ class MlflowRoutes:
         return await self._rows.send(request, [msgspec.json.encode({"predictions": found})], _JSON)
 
 
-def _records(content_type: str, body: bytes) -> Iterator[dict[str, Any]]:
+def _records(content_type: str, body: bytes, table: FeatureTable) -> Iterator[dict[str, Any]]:
     """Return an iterator of the rows as patient records."""
     if content_type == _CSV:
-        return (_record(row, index, None, _parse_cell) for index, row in enumerate(_rows_of_csv(body)))
-    rows, coding = _rows_of_json(content_type, body)
-    return (_record(row, index, coding, _unchanged) for index, row in enumerate(rows))
+        return (_record(row, index, None, _parse_cell, table) for index, row in enumerate(_rows_of_csv(body, table)))
+    rows, coding = _rows_of_json(content_type, body, table)
+    return (_record(row, index, coding, _unchanged, table) for index, row in enumerate(rows))
 
 
-def _rows_of_json(content_type: str, body: bytes) -> tuple[Sequence[Mapping[str, Any]], object]:
+def _rows_of_json(content_type: str, body: bytes, table: FeatureTable) -> tuple[Sequence[Mapping[str, Any]], object]:
     """Return the rows, and the coding of all of them."""
     if content_type != _JSON:
         raise InvalidRowsError(f"unsupported media type; send {_JSON} or {_CSV}")
@@ -111,10 +111,10 @@ def _rows_of_json(content_type: str, body: bytes) -> tuple[Sequence[Mapping[str,
             "invalid request: send dataframe_split, dataframe_records, instances or inputs with named columns, and "
             "optionally params with a coding"
         ) from None
-    return _request_rows(sent), check_coding(None if sent.params is None else sent.params.coding)
+    return _request_rows(sent, table), check_coding(None if sent.params is None else sent.params.coding)
 
 
-def _request_rows(sent: InvocationRequest) -> Sequence[Mapping[str, Any]]:
+def _request_rows(sent: InvocationRequest, table: FeatureTable) -> Sequence[Mapping[str, Any]]:
     given = [each for each in (sent.dataframe_split, sent.dataframe_records, sent.instances, sent.inputs) if each]
     if len(given) != 1:
         raise InvalidRowsError(
@@ -122,18 +122,20 @@ def _request_rows(sent: InvocationRequest) -> Sequence[Mapping[str, Any]]:
         )
     match given[0]:
         case DataframeSplit(columns, data):
-            return _rows_of_columns(columns, data)
+            return _rows_of_columns(columns, data, table)
         case dict() as columns_by_name:
             lengths = {len(column) for column in columns_by_name.values()}
             if len(lengths) != 1:
                 raise InvalidRowsError("the columns have different lengths")
-            return _rows_of_columns(list(columns_by_name), list(zip(*columns_by_name.values(), strict=True)))
+            return _rows_of_columns(list(columns_by_name), list(zip(*columns_by_name.values(), strict=True)), table)
         case records:
             return records
 
 
-def _rows_of_columns(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
-    reject_duplicate_names(columns, "columns")
+def _rows_of_columns(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], table: FeatureTable
+) -> list[dict[str, Any]]:
+    reject_duplicate_names(columns, "columns", table)
     return [_row(columns, row, index) for index, row in enumerate(rows)]
 
 
@@ -143,14 +145,14 @@ def _row(columns: Sequence[str], values: Sequence[Any], index: int) -> dict[str,
     return dict(zip(columns, values, strict=True))
 
 
-def _rows_of_csv(body: bytes) -> Iterator[dict[str, str]]:
+def _rows_of_csv(body: bytes, table: FeatureTable) -> Iterator[dict[str, str]]:
     """Yield rows as dicts by the names of the header."""
-    table = csv.reader(io.TextIOWrapper(io.BytesIO(body), "utf-8", newline=""), strict=True)
+    lines = csv.reader(io.TextIOWrapper(io.BytesIO(body), "utf-8", newline=""), strict=True)
     rows = 0
     try:
-        columns = next(filter(None, table), [])
-        reject_duplicate_names(columns, "columns")
-        for line in filter(None, table):
+        columns = next(filter(None, lines), [])
+        reject_duplicate_names(columns, "columns", table)
+        for line in filter(None, lines):
             yield _row(columns, line, rows)
             rows += 1
     except (UnicodeDecodeError, csv.Error):
@@ -159,10 +161,12 @@ def _rows_of_csv(body: bytes) -> Iterator[dict[str, str]]:
         raise InvalidRowsError("send a header line with column names, and at least one row")
 
 
-def _parse_cell(cell: str) -> float | str | None:
+def _parse_cell(cell: str, feature: Feature) -> float | str | None:
     """Parse a cell; anything but a finite number stays text, to be reported. JSON would turn infinity into null."""
     if not cell.strip():
         return None
+    if feature.labels:
+        return cell
     try:
         number = float(cell)
     except ValueError:
@@ -170,15 +174,18 @@ def _parse_cell(cell: str) -> float | str | None:
     return cell if math.isinf(number) or "_" in cell else number
 
 
-def _unchanged(value: Any) -> Any:
+def _unchanged(value: Any, _feature: Feature) -> Any:
     return value
 
 
-def _record(row: Mapping[str, Any], index: int, coding: object, read: Callable[[Any], Any]) -> dict[str, Any]:
+def _record(
+    row: Mapping[str, Any], index: int, coding: object, read: Callable[[Any, Feature], Any], table: FeatureTable
+) -> dict[str, Any]:
     """Return a row as a patient record without its absent columns. Its own coding takes precedence."""
-    record = {"patient_id": str(index), **{name: read(row[name]) for name in FEATURE_NAMES if name in row}}
-    named = coding if (own := row.get("coding")) is None or read(own) is None else own
-    return record if named is None else {**record, "coding": named}
+    values = {each.name: read(row[each.name], each) for each in table.features if each.name in row}
+    own = row.get(CODING)
+    named = coding if own is None or (isinstance(own, str) and not own.strip()) else own
+    return {PATIENT_ID: str(index), **values, **({} if named is None else {CODING: named})}
 
 
 def _prediction(score: EncodableScore) -> dict[str, float | None]:

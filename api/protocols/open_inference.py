@@ -25,7 +25,7 @@ from api.protocols.inference import (
 )
 from runtime.health import Health
 from schemas.codec import encode_score
-from schemas.features import FEATURE_NAMES
+from schemas.tables.feature_table import FeatureTable
 from scoring.pipeline import Results
 
 _BYTES: Final = "BYTES"
@@ -118,7 +118,10 @@ class OpenInferenceRoutes:
                 "versions": [self._rows.model.version],
                 "platform": "heartstream",
                 "inputs": [
-                    *({"name": name, "datatype": "FP64", "shape": [-1]} for name in FEATURE_NAMES),
+                    *(
+                        {"name": each.name, "datatype": _BYTES if each.labels else "FP64", "shape": [-1]}
+                        for each in self._rows.table.features
+                    ),
                     *({"name": name, "datatype": _BYTES, "shape": [-1]} for name in (_ID, _RECORD, _CODING)),
                 ],
                 "outputs": [{"name": name, "datatype": kind, "shape": [-1]} for name, kind in _OUTPUTS.items()],
@@ -140,7 +143,7 @@ class OpenInferenceRoutes:
             async with self._rows.exclusive(body):
                 if _BINARY not in request.headers:
                     await self._rows.run(reject_duplicate_keys, body.content)
-                sent, rows, outputs = await self._rows.run(_parse_request, request, body.content)
+                sent, rows, outputs = await self._rows.run(_parse_request, request, body.content, self._rows.table)
                 results = await self._rows.score(request, rows, body.charged)
                 found = [await self._output(name, results) for name in outputs]
         except InvalidRowsError as error:
@@ -180,9 +183,11 @@ def _check_media_type(request: web.Request) -> None:
         )
 
 
-def _parse_request(request: web.Request, body: bytes) -> tuple[InferRequest, Iterator[dict[str, Any] | str], list[str]]:
+def _parse_request(
+    request: web.Request, body: bytes, table: FeatureTable
+) -> tuple[InferRequest, Iterator[dict[str, Any] | str], list[str]]:
     sent = _read(request, body)
-    return sent, _rows(sent), _output_names(sent)
+    return sent, _rows(sent, table), _output_names(sent)
 
 
 def _read(request: web.Request, body: bytes) -> InferRequest:
@@ -194,15 +199,16 @@ def _read(request: web.Request, body: bytes) -> InferRequest:
         raise InvalidRowsError("the body is not an inference request of the Open Inference Protocol v2") from None
 
 
-def _rows(sent: InferRequest) -> Iterator[dict[str, Any] | str]:
+def _rows(sent: InferRequest, table: FeatureTable) -> Iterator[dict[str, Any] | str]:
     """Return an iterator of records: their members, or their JSON."""
     names = [tensor.name for tensor in sent.inputs]
-    reject_duplicate_names(names, "inputs")
-    if unknown := set(names) - {*FEATURE_NAMES, *_TEXTS}:
+    reject_duplicate_names(names, "inputs", table)
+    if unknown := set(names) - {*table.names, *_TEXTS}:
         raise InvalidRowsError(
-            f"{len(unknown)} unknown input(s); known are {_RECORD}, {_ID}, {_CODING} and the 13 fields"
+            f"{len(unknown)} unknown input(s); known are {_RECORD}, {_ID}, {_CODING} and the {len(table.names)} fields"
         )
-    columns = {tensor.name: _column(tensor) for tensor in sent.inputs}
+    texts = {*_TEXTS, *(feature.name for feature in table.features if feature.labels)}
+    columns = {tensor.name: _column(tensor, is_text=tensor.name in texts) for tensor in sent.inputs}
     coding = check_coding(sent.parameters.get(_CODING))
     if len({len(column) for column in columns.values()}) > 1:
         raise InvalidRowsError("the inputs have different numbers of elements")
@@ -221,12 +227,11 @@ def _rows(sent: InferRequest) -> Iterator[dict[str, Any] | str]:
     return ({name: column[index] for name, column in columns.items()} for index in range(count))
 
 
-def _column(tensor: Tensor) -> list[Any]:
+def _column(tensor: Tensor, *, is_text: bool) -> list[Any]:
     """Return a tensor's elements, one per record."""
-    is_text = tensor.name in _TEXTS
     if (tensor.datatype == _BYTES) != is_text or not (is_text or tensor.datatype in {*_INTEGERS, *_FLOATS}):
         raise InvalidRowsError(
-            f"input {tensor.name} has the wrong datatype; use BYTES for text, a numeric type for the 13 fields"
+            f"input {tensor.name} has the wrong datatype; use BYTES for text, a numeric type for fields of numbers"
         )
     flat = _flatten(tensor.data)
     rows = tensor.shape[0] if tensor.shape else 0

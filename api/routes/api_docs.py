@@ -11,6 +11,7 @@ from aiohttp import web
 
 from api.responses import static_response
 from schemas.generate import asyncapi, openapi
+from schemas.tables.feature_table import FeatureTable
 
 _VENDOR: Final = Path(__file__).parent.parent / "vendor"
 _TYPES: Final = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
@@ -43,15 +44,14 @@ _POLICY: Final = (
 """Swagger UI sets styles from its script."""
 
 
-def routes() -> list[web.RouteDef]:
-    """Return the routes of the documents and of the page that renders them."""
+def routes(table: FeatureTable) -> list[web.RouteDef]:
+    """Return the routes of the documents, for records of a feature table, and of the page that renders them."""
     number = version("heartstream")
+    documents = {"openapi": openapi.document(number, table), "asyncapi": asyncapi.document(number, table)}
     return [
-        web.get(
-            "/openapi.json", static_response(msgspec.json.encode(openapi.document(number)), "application/json", {})
-        ),
-        web.get(
-            "/asyncapi.json", static_response(msgspec.json.encode(asyncapi.document(number)), "application/json", {})
+        *(
+            web.get(f"/{name}.json", static_response(msgspec.json.encode(document), "application/json", {}))
+            for name, document in documents.items()
         ),
         web.get("/docs", static_response(_PAGE, "text/html", {"Content-Security-Policy": _POLICY})),
         web.get("/docs/start.js", static_response(_START, "text/javascript", {})),

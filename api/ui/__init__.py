@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 
 from api.responses import static_response
-from schemas.features import FEATURE_TABLE_VERSION, FEATURES, Feature
+from schemas.tables.feature_table import Feature, FeatureTable
 
 _FOLDER: Final = Path(__file__).parent
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -25,19 +25,19 @@ POLICY: Final = (
 _HEADERS: Final = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
 
 
-def routes(*, live: bool) -> Iterator[web.RouteDef]:
+def routes(table: FeatureTable, *, live: bool) -> Iterator[web.RouteDef]:
     """Yield the routes of the page, its files and its data. `live` enables the live stream."""
     yield web.get("/", static_response((_FOLDER / "index.html").read_bytes(), "text/html", _HEADERS))
     for path in sorted(_FOLDER.iterdir()):
         if path.suffix in _TYPES:
             yield web.get(f"/page/{path.name}", static_response(path.read_bytes(), _TYPES[path.suffix], _HEADERS))
-    yield web.get("/fields", static_response(msgspec.json.encode(fields()), "application/json", _HEADERS))
+    yield web.get("/fields", static_response(msgspec.json.encode(fields(table)), "application/json", _HEADERS))
     yield web.get("/stream", static_response(msgspec.json.encode({"live": live}), "application/json", _HEADERS))
 
 
-def fields() -> dict[str, Any]:
+def fields(table: FeatureTable) -> dict[str, Any]:
     """Return the feature table as the form needs it."""
-    return {"feature_table": FEATURE_TABLE_VERSION, "fields": [_described(feature) for feature in FEATURES]}
+    return {"feature_table": table.identifier, "fields": [_described(feature) for feature in table.features]}
 
 
 def _described(feature: Feature) -> dict[str, Any]:
@@ -49,5 +49,7 @@ def _described(feature: Feature) -> dict[str, Any]:
         "whole": feature.whole,
         "required": feature.required,
         "limits": feature.limits,
-        "codes": [{"code": code, "meaning": meaning} for code, meaning in feature.codes],
+        "codes": [
+            {"code": sent, "meaning": meaning} for sent, (_, meaning) in zip(feature.sent, feature.codes, strict=True)
+        ],
     }

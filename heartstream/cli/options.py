@@ -9,20 +9,13 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from heartstream.terminal.exit_codes import BAD_USAGE
-from schemas.codings import CODINGS, known_codings_text
 from schemas.read_options import ReadOptions, TextOptions
 
 if TYPE_CHECKING:
     from heartstream.operations.dlq.filters import RecordRange
 
 
-def _known(_kind: object, name: str | None) -> None:
-    """Raise ValueError for an unknown coding."""
-    if name is not None and name not in CODINGS:
-        raise ValueError(known_codings_text())
-
-
-CodingName = Annotated[str, Parameter(validator=_known, name="--coding")]
+CodingName = Annotated[str, Parameter(name="--coding")]
 Count = Annotated[int, Parameter(validator=Number(gte=1))]
 Flag = Annotated[bool, Parameter(negative="")]
 """An option without a value, and without a negative form."""

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from schemas.features import FEATURE_NAMES
+from schemas.tables.builtin import UCI_HEART
 
 Record = dict[str, object]
 Outcome = Literal[0, 1]
@@ -57,7 +57,9 @@ def real_patients() -> list[Record]:
 
     frame = read_snapshot()
     rows = zip(_ids(frame["site"]), features(frame).tolist(), strict=True)
-    return [{"patient_id": name, **dict(zip(FEATURE_NAMES, map(_plain, values), strict=True))} for name, values in rows]
+    return [
+        {"patient_id": name, **dict(zip(UCI_HEART.names, map(_plain, values), strict=True))} for name, values in rows
+    ]
 
 
 def known_outcomes() -> dict[str, Outcome]:

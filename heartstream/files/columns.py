@@ -6,7 +6,7 @@ Infinity or -Infinity; otherwise as a JSON string, which validation rejects in p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,10 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
 
-from schemas.column_mapping import COLUMN_NAMES
 from schemas.csv_cells import NUMBER
-from schemas.features import FEATURE_NAMES
 from schemas.records import PATIENT_ID_MAX_CHARS
+from schemas.tables.feature_table import PATIENT_ID, Feature, FeatureTable
 from scoring.batches import ColumnBatch
 from scoring.features import Mask, Matrix
 
@@ -29,19 +28,19 @@ _NAN: Final = pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(np.arra
 _NOT_FINITE: Final = frozenset({b"NaN", b"Infinity", b"-Infinity"})
 
 
-def columns_of(batch: pa.RecordBatch, coding: str | None = None) -> ColumnBatch:
-    """Convert a batch with the columns `COLUMN_NAMES`, in this order, for the core.
+def columns_of(batch: pa.RecordBatch, table: FeatureTable, coding: str | None = None) -> ColumnBatch:
+    """Convert a batch with the id and the fields of a feature table, in this order, for the core.
 
-    The id is text; every other column holds numbers, only nulls, or a dictionary of CSV cells. `coding` applies to all
-    rows.
+    The id is text; every other column holds numbers, only nulls, a dictionary of CSV cells, or the texts of a field
+    whose codes are texts. `coding` applies to all rows.
     """
     patient_ids, doubtful = _ids(batch.column(0))
-    matrix = np.empty((batch.num_rows, len(FEATURE_NAMES)))
-    for place, column in enumerate(batch.columns[1:]):
-        matrix[:, place], odd = _cells(column) if pa.types.is_dictionary(column.type) else _numbers(column)
+    matrix = np.empty((batch.num_rows, len(table.features)))
+    for place, (column, feature) in enumerate(zip(batch.columns[1:], table.features, strict=True)):
+        matrix[:, place], odd = _values(column, feature)
         if odd is not None:
             doubtful |= odd
-    return ColumnBatch(patient_ids, matrix, doubtful, lambda row: _record(batch, row), coding)
+    return ColumnBatch(patient_ids, matrix, doubtful, lambda row: _record(batch, row, table), coding)
 
 
 def write_to_memory(batch: pa.RecordBatch, memory: memoryview) -> int | None:
@@ -105,10 +104,19 @@ def _floats(column: pa.Array) -> Matrix:
     return np.asarray(np.from_dlpack(pc.fill_null(column.cast(pa.float64(), safe=False), _NAN)), np.float64)
 
 
-def _cells(column: pa.DictionaryArray) -> tuple[Matrix, Mask | None]:
+def _values(column: pa.Array, feature: Feature) -> tuple[Matrix, Mask | None]:
+    """Return the numbers of a field, null as NaN, and which values are something else."""
+    if feature.labels and not pa.types.is_null(column.type):
+        codes = {label.encode(): float(code) for code, label in enumerate(feature.labels)}
+        texts = column if pa.types.is_dictionary(column.type) else column.cast(pa.string()).dictionary_encode()
+        return _cells(texts, lambda cell: codes.get(cell, np.nan))
+    return _cells(column, _number) if pa.types.is_dictionary(column.type) else _numbers(column)
+
+
+def _cells(column: pa.DictionaryArray, number: Callable[[bytes], float]) -> tuple[Matrix, Mask | None]:
     """Return the numbers in cells, and which cells hold something else. Each distinct cell is parsed once."""
     distinct: Sequence[bytes] = column.dictionary.cast(pa.binary()).to_pylist()
-    numbers = np.array([*map(_number, distinct), np.nan])
+    numbers = np.array([*map(number, distinct), np.nan])
     places = indices_of(column)
     odd = np.isnan(numbers)
     odd[-1] = False
@@ -150,17 +158,24 @@ def _number(cell: bytes) -> float:
     return float(cell) if NUMBER.fullmatch(cell) else np.nan
 
 
-def _record(batch: pa.RecordBatch, row: int) -> bytes:
+def _record(batch: pa.RecordBatch, row: int, table: FeatureTable) -> bytes:
     """Return the record of one row as JSON."""
+    ids, *columns = batch.columns
     members = (
-        b'"%s":%s' % (name.encode(), _patient_id(column[row]) if name == "patient_id" else _value(column[row]))
-        for name, column in zip(COLUMN_NAMES, batch.columns, strict=True)
+        b'"%s":%s' % (feature.name.encode(), _label(column[row]) if feature.labels else _value(column[row]))
+        for feature, column in zip(table.features, columns, strict=True)
     )
-    return b"{%s}" % b",".join(members)
+    return b'{"%s":%s,%s}' % (PATIENT_ID.encode(), _text_value(ids[row]), b",".join(members))
 
 
-def _patient_id(scalar: Any) -> bytes:
+def _text_value(scalar: Any) -> bytes:
     return _string(scalar.cast(pa.binary()).as_py()) if scalar.is_valid else b"null"
+
+
+def _label(scalar: Any) -> bytes:
+    if isinstance(scalar, pa.DictionaryScalar):
+        scalar = scalar.value
+    return _text_value(scalar.cast(pa.string())) if scalar.is_valid else b"null"
 
 
 def _value(scalar: Any) -> bytes:

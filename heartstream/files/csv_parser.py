@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.csv
 
 from heartstream.files.csv_rows import row_pattern, spans
-from schemas.column_mapping import COLUMN_NAMES, PATIENT_ID, ColumnMapping
+from schemas.column_mapping import ColumnMapping
 from schemas.csv_dialect import Dialect
+from schemas.tables.feature_table import PATIENT_ID
 
 _CELLS: Final = pa.dictionary(pa.int32(), pa.string())
 
@@ -18,15 +20,16 @@ _CELLS: Final = pa.dictionary(pa.int32(), pa.string())
 class CsvParser:
     """Parses the rows of one file whose columns are known. `row` matches one row."""
 
-    def __init__(self, dialect: Dialect, plan: ColumnMapping) -> None:
+    def __init__(self, dialect: Dialect, plan: ColumnMapping, columns: Sequence[str]) -> None:
+        """`columns` are the id and the fields."""
         # Arrow handles SIGINT itself while it parses, and loses it if the block is parsed before it checks.
         pa.enable_signal_handlers(False)
         delimiter = dialect.delimiter.encode()
         self.row = row_pattern(delimiter)
         self._names = [f"#{place}" for place in range(len(dialect.header))]
-        wanted = [name for name, place in zip(COLUMN_NAMES, plan.places, strict=True) if place is not None]
+        wanted = [name for name, place in zip(columns, plan.places, strict=True) if place is not None]
         for name in wanted:
-            self._names[plan.places[COLUMN_NAMES.index(name)] or 0] = name
+            self._names[plan.places[columns.index(name)] or 0] = name
         self._delimiter = dialect.delimiter
         self._converting = pyarrow.csv.ConvertOptions(
             check_utf8=False,

@@ -5,7 +5,7 @@ Arrow reads only from memory: its own read-ahead would call Python during interp
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -19,11 +19,12 @@ from heartstream.files.columns import Places, dictionary, indices_of, numbers_as
 from heartstream.files.csv_parser import CsvParser
 from heartstream.files.csv_rows import count_rows, open_quote, row_start, whole_rows
 from heartstream.files.input_file import InputOptions, RawFile, data_errors, read_errors
-from schemas.column_mapping import COLUMN_NAMES, PATIENT_ID, PUBLISHED_MAPPING, ColumnMapping, map_columns
+from schemas.column_mapping import ColumnMapper, ColumnMapping
 from schemas.csv_cells import CellReader
-from schemas.csv_dialect import SAMPLE_BYTES, Dialect, detect_dialect
+from schemas.csv_dialect import SAMPLE_BYTES, Dialect, DialectDetector
 from schemas.errors import DataError
 from schemas.read_options import ReadOptions
+from schemas.tables.feature_table import PATIENT_ID, FeatureTable
 from schemas.text_encoding import Utf8Text
 
 _MOST_BYTES: Final = 1 << 23
@@ -32,26 +33,27 @@ _MOST_CELLS: Final = 1 << 16
 
 
 class CsvRecords:
-    """Delimiter-separated values, with a header or in the format that UCI publishes."""
+    """Delimiter-separated values, with a header or in the format of published files."""
 
-    def __init__(self, path: Path, closing: ExitStack, reading: InputOptions) -> None:
+    def __init__(self, path: Path, closing: ExitStack, table: FeatureTable, reading: InputOptions) -> None:
         """Open the file, detect its dialect, and report it. Raises DataError."""
-        self._path = path
+        self._path, mapper = path, ColumnMapper(table)
+        self._columns = mapper.columns
         self._file = RawFile(path, closing)
         self.total, self.done = self._file.total, self._file.done
         with read_errors(path), data_errors(path):
             self._text = Utf8Text(self._file.content, reading.options.encoding)
             self._rest = self._next_block()
-            dialect = detect_dialect(self._rest[:SAMPLE_BYTES], reading.options)
-            plan = _plan(dialect, reading.options)
-        self._cells = CellReader(dialect.decimal, reading.options, reading.coding)
+            dialect = DialectDetector(table).detect(self._rest[:SAMPLE_BYTES], reading.options)
+            plan = _plan(dialect, reading.options, mapper)
+        self._cells = CellReader(table, dialect.decimal, reading.options, reading.coding)
         self._plain: set[bytes] = set()
-        self._parser = CsvParser(dialect, plan)
+        self._parser = CsvParser(dialect, plan, self._columns)
         self._offset = self._parser.first_row(self._rest, dialect)
         self._rest = self._rest[self._offset :]
         self._rows = self.blank_rows = 0
-        sample = CellReader(dialect.decimal, reading.options, reading.coding)
-        notes = [*self._text.notes, *dialect.notes, *plan.notes, *sample_notes(sample, dialect, plan)]
+        sample = CellReader(table, dialect.decimal, reading.options, reading.coding)
+        notes = [*self._text.notes, *dialect.notes, *plan.notes, *sample_notes(sample, dialect, plan, table.names)]
         reading.report(path, notes)
 
     @property
@@ -112,13 +114,13 @@ class CsvRecords:
             raise DataError(self._broken(wrong, block))
         columns = [
             self._read(name, table.column(name).combine_chunks()) if name in table.column_names else None
-            for name in COLUMN_NAMES
+            for name in self._columns
         ]
         ids, *cells = columns
         ids = numbers_as_text(self._rows + 1, table.num_rows) if ids is None else ids
         self._rows += table.num_rows
         self._offset += len(block)
-        return pa.RecordBatch.from_arrays([ids, *cells], COLUMN_NAMES)
+        return pa.RecordBatch.from_arrays([ids, *cells], self._columns)
 
     def _broken(self, wrong: pyarrow.csv.InvalidRow | None, block: bytes) -> str:
         """Describe where a row is malformed, without its content."""
@@ -140,6 +142,8 @@ class CsvRecords:
         if name == PATIENT_ID:
             return column
         cells: list[bytes] = column.dictionary.cast(pa.binary()).to_pylist()
+        if name in self._cells.labelled:
+            return self._reread(name, cells, indices_of(column))
         if self._plain.issuperset(cells):
             return column
         if len(self._plain) > _MOST_CELLS:
@@ -157,22 +161,22 @@ class CsvRecords:
         return dictionary([*distinct], np.array([*moved, -1])[places])
 
 
-def _plan(dialect: Dialect, options: ReadOptions) -> ColumnMapping:
+def _plan(dialect: Dialect, options: ReadOptions, mapper: ColumnMapper) -> ColumnMapping:
     """Map the fields to columns. Raises DataError with every problem of the header."""
     if dialect.is_published:
         if options.id_column is not None:
             raise DataError("--id-column names a column, and it has no header: --row-ids numbers the rows")
-        return PUBLISHED_MAPPING
-    found = map_columns(dialect.header, options)
+        return mapper.published
+    found = mapper.map(dialect.header, options)
     if isinstance(found, list):
         raise DataError("; ".join(found))
     return found
 
 
-def sample_notes(cells: CellReader, dialect: Dialect, plan: ColumnMapping) -> list[str]:
+def sample_notes(cells: CellReader, dialect: Dialect, plan: ColumnMapping, names: Sequence[str]) -> list[str]:
     """Return notes on cells of the first rows that are not plain numbers."""
     for row in dialect.rows:
-        for name, place in zip(COLUMN_NAMES[1:], plan.places[1:], strict=True):
+        for name, place in zip(names, plan.places[1:], strict=True):
             if place is not None and place < len(row):
                 cells.read(name, row[place].encode())
     return cells.notes()

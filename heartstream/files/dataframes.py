@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from heartstream.files.batching import BATCH_ROWS
 from heartstream.files.parquet_records import name_problems, plain, type_problems, wrong_type
-from schemas.column_mapping import COLUMN_NAMES
 from schemas.errors import DataError
+from schemas.tables.feature_table import PATIENT_ID, FeatureTable
 
 _UNCONVERTIBLE: Final = (pa.ArrowException, OverflowError, TypeError, ValueError)
 """What pyarrow raises for columns that it cannot convert. The messages hold cells."""
@@ -25,42 +25,42 @@ class ArrowTable(Protocol):
         ...
 
 
-def batches_of(table: ArrowTable) -> Iterator[pa.RecordBatch]:
-    """Yield a table as batches for `columns_of`. Raises DataError with every problem of its columns."""
+def batches_of(frame: ArrowTable, table: FeatureTable) -> Iterator[pa.RecordBatch]:
+    """Yield a data frame as batches for `columns_of`. Raises DataError with every problem of its columns."""
     pandas = sys.modules.get("pandas")
-    is_pandas = pandas is not None and isinstance(table, pandas.DataFrame)
-    found = _of_pandas(table) if is_pandas else _of_arrow(table)
+    is_pandas = pandas is not None and isinstance(frame, pandas.DataFrame)
+    found = _of_pandas(frame, table) if is_pandas else _of_arrow(frame, table)
     return map(plain, found.to_batches(BATCH_ROWS))
 
 
-def _of_arrow(table: ArrowTable) -> pa.Table:
+def _of_arrow(frame: ArrowTable, table: FeatureTable) -> pa.Table:
     try:
-        found = pa.table(table)
+        found = pa.table(frame)
     except _UNCONVERTIBLE:
         raise DataError("the table is refused: it is not one of named columns") from None
-    _refuse(name_problems(found.column_names))
-    found = found.select(COLUMN_NAMES)
-    _refuse(type_problems(list(found.schema)))
+    _refuse(name_problems(found.column_names, table), table)
+    found = found.select((PATIENT_ID, *table.names))
+    _refuse(type_problems(list(found.schema), table), table)
     return found
 
 
-def _of_pandas(frame: Any) -> pa.Table:
+def _of_pandas(frame: Any, table: FeatureTable) -> pa.Table:
     """Convert the columns one by one, without the index; what pandas treats as missing, including NaN, is null."""
-    _refuse(name_problems([*frame.columns]))
+    _refuse(name_problems([*frame.columns], table), table)
     columns, problems = {}, []
-    for name in COLUMN_NAMES:
+    for name in (PATIENT_ID, *table.names):
         try:
             columns[name] = pa.array(frame[name], from_pandas=True)
         except _UNCONVERTIBLE:
-            problems.append(wrong_type(name))
+            problems.append(wrong_type(name, table))
         else:
-            problems += type_problems([pa.field(name, columns[name].type)])
-    _refuse(problems)
+            problems += type_problems([pa.field(name, columns[name].type)], table)
+    _refuse(problems, table)
     return pa.table(columns)
 
 
-def _refuse(problems: Sequence[str]) -> None:
+def _refuse(problems: Sequence[str], table: FeatureTable) -> None:
     """Raise DataError if there are problems."""
     if problems:
-        columns = ", ".join(COLUMN_NAMES)
+        columns = ", ".join((PATIENT_ID, *table.names))
         raise DataError(f"the table is refused: {'; '.join(problems)}. Its columns must be {columns}")

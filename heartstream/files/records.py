@@ -14,6 +14,7 @@ from heartstream.files.input_file import InputOptions, RawFile, data_errors, rea
 from heartstream.optional_deps import files_extra
 from schemas.errors import DataError
 from schemas.records import RECORD_MAX_BYTES
+from schemas.tables.feature_table import FeatureTable
 from schemas.text_encoding import Utf8Text
 
 _DOCUMENT: Final = re.compile(rb"\s*(\[\s*(\{|\Z)|\{\s*\Z)")
@@ -104,12 +105,22 @@ def _refuse_document(path: Path, first: bytes) -> None:
         )
 
 
-def open_records(path: Path, kind: Format, closing: ExitStack, reading: InputOptions = InputOptions()) -> Records:  # noqa: B008  # it is frozen
-    """Open a file of records. Raises DataError, DependencyError, and SettingsError if a library is missing."""
+def open_records(
+    path: Path,
+    kind: Format,
+    closing: ExitStack,
+    table: FeatureTable,
+    reading: InputOptions = InputOptions(),  # noqa: B008  # it is frozen
+) -> Records:
+    """Open a file of records of a feature table.
+
+    Raises DataError, DependencyError, and SettingsError for invalid options or a missing library.
+    """
     reading.options.check()
+    table.check_coding(reading.coding)
     if kind is Format.NDJSON:
         return NdjsonRecords(path, closing, reading)
     with files_extra():
         from heartstream.files import csv_records, parquet_records  # noqa: PLC0415  # pyarrow
     opening = csv_records.CsvRecords if kind is Format.CSV else parquet_records.ParquetRecords
-    return opening(path, closing, reading)
+    return opening(path, closing, table, reading)

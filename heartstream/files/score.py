@@ -23,6 +23,7 @@ from schemas.codec import encode_score_lines
 from schemas.errors import SettingsError
 from schemas.read_options import ReadOptions
 from schemas.records import Details
+from schemas.tables.feature_table import FeatureTable
 from scoring.batches import JsonBatch
 from scoring.engines import SklearnEngine
 from scoring.evidence import SourceWindow
@@ -70,14 +71,15 @@ def score_file(
     kind = format_of(request.source, request.format)
     _refuse_overwriting(request)
     with ExitStack() as closing:
-        records = open_records(request.source, kind, closing, InputOptions(request.options, request.coding, on_notes))
+        reading = InputOptions(request.options, request.coding, on_notes)
+        records = open_records(request.source, kind, closing, scorer.compiled.table, reading)
         start = _start(request, kind, scorer)
         batches, tally = (start.batches, start.tally) if start else (0, Tally())
         parts, compress = _scored(request, islice(records.batches(), batches, None), scorer, closing)
         output = Output(request.output, request.errors, start, compress, closing)
         output.checkpoint(batches, tally)
         on_progress(records.done(), records.total, tally)
-        for part in _of_one_coding(parts, request, output):
+        for part in _of_one_coding(parts, request, scorer.compiled.table, output):
             output.scores.write(part.content)
             output.errors.write(tally.error_lines(part))
             tally, batches = tally.plus(part), batches + 1
@@ -91,7 +93,9 @@ def score_file(
     return msgspec.structs.replace(tally, missing=dict(records.missing), blank_rows=records.blank_rows)
 
 
-def _of_one_coding(parts: Iterator[ScoredBatch], request: Request, output: Output) -> Iterator[ScoredBatch]:
+def _of_one_coding(
+    parts: Iterator[ScoredBatch], request: Request, table: FeatureTable, output: Output
+) -> Iterator[ScoredBatch]:
     """Pass the results on until the file shows another coding; then delete the output and raise DataError.
 
     Standard output cannot be taken back, so the first results are held until enough records were seen.
@@ -101,7 +105,7 @@ def _of_one_coding(parts: Iterator[ScoredBatch], request: Request, output: Outpu
         seen += part.scored + len(part.rejected)
         if window.note(part.evidence):
             output.discard()
-            raise refuse_foreign("standard input" if request.source == PIPE else str(request.source), seen)
+            raise refuse_foreign("standard input" if request.source == PIPE else str(request.source), seen, table)
         if request.output == PIPE and request.coding is None and seen < HELD_RECORDS:
             held.append(msgspec.structs.replace(part, content=bytes(part.content)))
             continue
@@ -137,10 +141,10 @@ def _score_batch(batch: object, scorer: Scorer, coding: str | None, compress: Co
 def score_batch(batch: object, scorer: Scorer, coding: str | None = None) -> Results:
     """Score a batch of lines or columns; `coding` is the one named for its file. Raises ArtifactError."""
     if isinstance(batch, list):
-        return scorer.score(JsonBatch(batch, coding).decode())
+        return scorer.score(JsonBatch(batch, coding).decode(scorer.compiled))
     from heartstream.files.columns import columns_of  # noqa: PLC0415  # pyarrow, where it is needed
 
-    return scorer.score(columns_of(batch, coding).decode())
+    return scorer.score(columns_of(batch, scorer.compiled.table, coding).decode(scorer.compiled))
 
 
 def _start(request: Request, kind: Format, scorer: Scorer) -> Journal | None:

@@ -106,7 +106,7 @@ class Replay:
 
     def _score(self, chunk: Sequence[Message]) -> None:
         sources = [Source(str(each.topic()), each.partition() or 0, each.offset() or 0) for each in chunk]
-        results = self._scorer.score(self._serdes.batch(chunk, sources).decode())
+        results = self._scorer.score(self._serdes.batch(chunk, sources).decode(self._scorer.compiled))
         self.tally.read += len(chunk)
         self.tally.rejected.update(issues[0].code for issues in results.rejected.values())
         for index, score in zip(results.places, encode_scores(results.scores), strict=True):

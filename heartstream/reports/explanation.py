@@ -14,11 +14,10 @@ import msgspec
 
 from schemas.codec import decode_score, encode_scores
 from schemas.errors import DependencyError, ValidationIssue
-from schemas.features import FEATURE_NAMES, FEATURES, Feature
-from schemas.records import Details, Reason, Score, WarningCode
+from schemas.records import MOST_REASONS, Details, Reason, Score, WarningCode
+from schemas.tables.feature_table import Feature
 from scoring.batches import JsonBatch
 from scoring.features import Matrix
-from scoring.groups import groups_of
 from scoring.scorer import Scorer
 from scoring.wording import INTERVAL, UNCERTAIN, single_label
 
@@ -33,7 +32,7 @@ _CERTAIN: Final = 0.9995
 class Explanation(msgspec.Struct, frozen=True):
     """A record and its score, with the contribution of every field if the model provides it.
 
-    `row` (1, 13) holds the record's values in UCI's coding, whatever its own coding is.
+    `row` (1, fields) holds the record's values in the table's coding, whatever its own coding is.
     """
 
     row: Matrix
@@ -75,8 +74,8 @@ def explain_record(
     value: bytes, model: Path, name: str | None, public_key: bytes | None
 ) -> Explanation | tuple[ValidationIssue, ...]:
     """Score one record; returns its errors if it is rejected. Raises ArtifactError."""
-    scorer = Scorer.from_directory(model, name, Details(reasons=len(FEATURES)), public_key)
-    results = scorer.score(JsonBatch([value]).decode())
+    scorer = Scorer.from_directory(model, name, Details(reasons=MOST_REASONS), public_key)
+    results = scorer.score(JsonBatch([value]).decode(scorer.compiled))
     if results.rejected:
         return results.rejected[0]
     (score,) = encode_scores(results.scores)
@@ -92,8 +91,9 @@ def rejection_text(issues: Sequence[ValidationIssue]) -> str:
 def _verdict(explained: Explanation) -> Iterator[str]:
     """Yield the risk and its uncertainty."""
     score, data = explained.score, explained.model.manifest.data
+    outcome = explained.model.compiled.table.outcome
     side = "at or above" if score.label else "below"
-    yield f"Risk of at least 50% narrowing of a coronary vessel: {_percent(score.risk)}"
+    yield from _wrapped(f"Risk: {_percent(score.risk)} ({outcome.meaning})", "")
     yield from _wrapped(f"Trained on {data.population}.")
     yield f"  {side} the threshold of {_percent(score.threshold)}, so the label is {score.label}"
     if isinstance(score.interval, tuple):
@@ -106,7 +106,7 @@ def _verdict(explained: Explanation) -> Iterator[str]:
     if score.measure_next:
         yield f"  measure next, most informative first: {', '.join(score.measure_next)}"
         yield "    (costs and risks of the tests are not considered)"
-    yield f"  model: {score.model.name} {score.model.version} ({score.model.digest}), {_fields_used(score)}"
+    yield f"  model: {score.model.name} {score.model.version} ({score.model.digest}), {_fields_used(explained)}"
     outside = [w.field for w in score.warnings if w.code is WarningCode.OUT_OF_TRAINING_RANGE]
     if outside:
         yield f"  outside the training range: {', '.join(outside)}"
@@ -120,8 +120,10 @@ def _labels(explained: Explanation) -> Iterator[str]:
     if len(labels) > 1:
         yield from _wrapped(UNCERTAIN)
         return
-    (group,) = groups_of(explained.row).tolist()
-    yield from _wrapped(single_label(explained.model.uncertainty, group, labels[0]))
+    model = explained.model
+    groups = model.compiled.groups
+    (group,) = groups.of(explained.row).tolist()
+    yield from _wrapped(single_label(model.uncertainty, groups, group, labels[0]))
 
 
 def _wrapped(text: str, indent: str = "  ") -> Iterator[str]:
@@ -133,9 +135,10 @@ def _between(interval: tuple[float, float]) -> str:
     return f"{low} to {high}"
 
 
-def _fields_used(score: Score) -> str:
+def _fields_used(explained: Explanation) -> str:
+    score = explained.score
     if not score.missing:
-        return "all 13 fields measured"
+        return f"all {len(explained.model.compiled.table.features)} fields measured"
     missing = ", ".join(score.missing)
     if score.pattern is None:
         return f"average values imputed for {missing}"
@@ -151,7 +154,7 @@ def _contributions(explained: Explanation, *, bars: bool) -> Iterator[str]:
         return
     yield "Contributions to the risk, relative to the average training patient (log-odds):"
     yield ""
-    by_name = {feature.name: feature for feature in FEATURES}
+    by_name = explained.model.compiled.table.by_name
     block = max(_BAR_LOG_ODDS, abs(reasons[0].log_odds) / _BAR_BLOCKS) if bars else math.inf
     width = round(abs(reasons[0].log_odds) / block)
     for reason in reasons:
@@ -175,10 +178,11 @@ def _value(explained: Explanation, feature: Feature) -> str:
     """Return a field's value with its unit, or the meaning of its code."""
     if feature.name in explained.score.missing:
         return _NOT_MEASURED
-    value = float(explained.row[0, FEATURE_NAMES.index(feature.name)])
-    meaning = next((text for code, text in feature.codes if code == value), None)
+    value = float(explained.row[0, explained.model.compiled.table.names.index(feature.name)])
+    codes = zip(feature.sent, feature.codes, strict=True)
+    sent, meaning = next(((sent, text) for sent, (code, text) in codes if code == value), (value, None))
     unit = f" {feature.unit}" if feature.unit and meaning is None else ""
-    return f"{value:g}{unit}" if meaning is None else f"{meaning} ({value:g})"
+    return f"{value:g}{unit}" if meaning is None else f"{meaning} ({sent})"
 
 
 def _percent(risk: float) -> str:

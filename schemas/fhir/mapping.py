@@ -10,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-from schemas.features import FEATURES, Kind
+from schemas.tables.builtin import UCI_HEART
+from schemas.tables.feature_table import Kind
 
 FHIR_TYPE: Final = "application/fhir+json"
 FHIR_VERSION: Final = "4.0.1"
@@ -66,12 +67,12 @@ MEASURES: Final = (
     Measure(LOINC, "14647-2", "Cholesterol [Moles/volume] in Serum or Plasma", "chol", _CHOLESTEROL),
     Measure(LOINC, "1558-6", "Fasting glucose [Mass/volume] in Serum or Plasma", "fbs", _GLUCOSE, _FASTING),
     Measure(LOINC, "14771-0", "Fasting glucose [Moles/volume] in Serum or Plasma", "fbs", _GLUCOSE, _FASTING),
-    *(Measure(OWN, each.name, each.meaning, each.name, _OWN_UNITS.get(each.name, {})) for each in FEATURES),
+    *(Measure(OWN, each.name, each.meaning, each.name, _OWN_UNITS.get(each.name, {})) for each in UCI_HEART.features),
 )
 BY_CODE: Final = {(measure.system, measure.code): measure for measure in MEASURES}
-FLAGS: Final = frozenset(each.name for each in FEATURES if each.codes == ((0, "no"), (1, "yes")))
+FLAGS: Final = frozenset(each.name for each in UCI_HEART.features if each.codes == ((0, "no"), (1, "yes")))
 """Fields that can be sent as a boolean."""
-CODED: Final = frozenset(each.name for each in FEATURES if each.kind is Kind.CODE)
+CODED: Final = frozenset(each.name for each in UCI_HEART.features if each.kind is Kind.CODE)
 """Fields that are sent as a code of ours, or as its number."""
 FINAL: Final = ("final", "amended", "corrected")
 """The statuses of an Observation whose value is used."""

@@ -9,14 +9,15 @@ from schemas import topics
 from schemas.cloudevents import EVENT_ID_HEADER, EVENT_SOURCE_HEADER, SCORE_ATTRIBUTES
 from schemas.generate.json_schema import patient_record, struct_schemas
 from schemas.records import DeadLetter, KnownOutcome, Score
+from schemas.tables.feature_table import FeatureTable
 
 _SCHEMAS: Final = "#/components/schemas/"
 _MESSAGES: Final = "#/components/messages/"
 _KEY: Final = {"type": ["string", "null"], "description": "chosen by the producer; the result has the same key"}
 
 
-def document(version: str) -> dict[str, Any]:
-    """Return the AsyncAPI document."""
+def document(version: str, table: FeatureTable) -> dict[str, Any]:
+    """Return the AsyncAPI document for records of a feature table."""
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -36,7 +37,7 @@ def document(version: str) -> dict[str, Any]:
             ),
             "outcomes": _channel(
                 topics.OUTCOMES,
-                "Diagnoses of patients who were scored; read by `heartstream outcomes`.",
+                "Outcomes of patients who were scored; read by `heartstream outcomes`.",
                 "KnownOutcome",
             ),
         },
@@ -47,7 +48,7 @@ def document(version: str) -> dict[str, Any]:
             "writeDeadLetter": _operation("send", "deadLetters", "DeadLetter"),
             "takeOutcome": _operation("receive", "outcomes", "KnownOutcome"),
         },
-        "components": {"messages": _messages(), "schemas": _schemas()},
+        "components": {"messages": _messages(), "schemas": _schemas(table)},
     }
 
 
@@ -117,5 +118,6 @@ def _dead_letter_headers(traced: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _schemas() -> dict[str, Any]:
-    return {"PatientRecord": patient_record(), **struct_schemas([Score, DeadLetter, KnownOutcome], _SCHEMAS + "{name}")}
+def _schemas(table: FeatureTable) -> dict[str, Any]:
+    structs = struct_schemas([Score, DeadLetter, KnownOutcome], _SCHEMAS + "{name}")
+    return {"PatientRecord": patient_record(table), **structs}

@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from schemas.generate import asyncapi, json_schema, openapi
+from schemas.tables.builtin import UCI_HEART
 
 FOLDER: Final = Path(__file__).parent.parent / "json"
 
 
 def documents() -> dict[str, dict[str, Any]]:
-    """Return every document, by file name."""
+    """Return every document for the built-in feature table, by file name."""
     number = version("heartstream")
     return {
-        **json_schema.documents(),
-        "openapi.json": openapi.document(number),
-        "asyncapi.json": asyncapi.document(number),
+        **json_schema.documents(UCI_HEART),
+        "openapi.json": openapi.document(number, UCI_HEART),
+        "asyncapi.json": asyncapi.document(number, UCI_HEART),
     }
 
 

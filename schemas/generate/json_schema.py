@@ -7,19 +7,19 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas.codings import CODINGS, UCI, Coding
-from schemas.features import FEATURE_TABLE_VERSION, FEATURES, Feature
 from schemas.records import PATIENT_ID_MAX_CHARS, SCORE_SCHEMA_ID, DeadLetter, KnownOutcome, PatientRecord, Score
+from schemas.tables.feature_table import CODING, PATIENT_ID, Coding, Feature, FeatureTable
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
-def _number(feature: Feature) -> dict[str, Any]:
+def _value(feature: Feature) -> dict[str, Any]:
     """Describe the valid values of one field."""
-    base: dict[str, Any] = {"type": "number"}
+    base: dict[str, Any] = {"type": "string" if feature.labels else "number"}
     if feature.codes:
-        choices: dict[str, Any] = {"enum": [code for code, _ in feature.codes]}
-        meaning = "; ".join(f"{code} = {label}" for code, label in feature.codes)
+        choices: dict[str, Any] = {"enum": list(feature.sent)}
+        meanings = (meaning for _, meaning in feature.codes)
+        meaning = "; ".join(f"{sent} = {its}" for sent, its in zip(feature.sent, meanings, strict=True))
     else:
         low, high = feature.interval
         choices = {"minimum": low, "maximum": high}
@@ -37,42 +37,47 @@ def _number(feature: Feature) -> dict[str, Any]:
     return {"anyOf": variants, **described}
 
 
-def patient_record() -> dict[str, Any]:
-    """Describe a record on the patients topic and of `POST /predict`."""
+def patient_record(table: FeatureTable) -> dict[str, Any]:
+    """Describe a record of a feature table on the patients topic and of `POST /predict`."""
+    recoded = _recoded(table)
     return {
         "title": "PatientRecord",
         "description": _first_paragraph(PatientRecord),
         "type": "object",
         "additionalProperties": False,
-        "required": ["patient_id", *(feature.name for feature in FEATURES)],
+        "required": [PATIENT_ID, *table.names],
         "properties": {
-            "patient_id": {
+            PATIENT_ID: {
                 "type": "string",
                 "minLength": 1,
                 "maxLength": PATIENT_ID_MAX_CHARS,
                 "description": "the producer's id of the patient; returned with the score",
             },
-            **{feature.name: _number(feature) for feature in FEATURES if feature.name not in _RECODED},
-            **{feature.name: {"description": feature.meaning} for feature in FEATURES if feature.name in _RECODED},
-            "coding": {
-                "enum": list(CODINGS),
-                "default": UCI,
-                "description": f"the coding of the record; {UCI} is that of the feature table {FEATURE_TABLE_VERSION}",
+            **{each.name: _value(each) for each in table.features if each.name not in recoded},
+            **{each.name: {"description": each.meaning} for each in table.features if each.name in recoded},
+            CODING: {
+                "enum": list(table.coding_by_name),
+                "default": table.own_coding,
+                "description": f"the coding of the record; {table.own_coding} is that of the feature table "
+                f"{table.identifier}",
             },
         },
-        "allOf": [_in_coding(coding) for coding in CODINGS.values()],
+        **({"allOf": [_in_coding(table, coding) for coding in table.codings]} if recoded else {}),
     }
 
 
-_RECODED: Final = frozenset(name for coding in CODINGS.values() for name in coding.codes)
+def _recoded(table: FeatureTable) -> frozenset[str]:
+    """Return the fields whose valid values depend on the coding."""
+    return frozenset(name for coding in table.codings for name in coding.codes)
 
 
-def _in_coding(coding: Coding) -> dict[str, Any]:
+def _in_coding(table: FeatureTable, coding: Coding) -> dict[str, Any]:
     """Describe the fields whose valid values depend on the coding."""
     named: dict[str, Any] = {"properties": {"coding": {"const": coding.name}}}
-    if coding.name != UCI:
-        named["required"] = ["coding"]
-    fields = [feature for feature in FEATURES if feature.name in _RECODED]
+    if coding.name != table.own_coding:
+        named["required"] = [CODING]
+    recoded = _recoded(table)
+    fields = [feature for feature in table.features if feature.name in recoded]
     return {"if": named, "then": {"properties": {feature.name: _coded(feature, coding) for feature in fields}}}
 
 
@@ -80,7 +85,7 @@ def _coded(feature: Feature, coding: Coding) -> dict[str, Any]:
     """Describe the valid values of one field in a coding."""
     codes = coding.codes.get(feature.name)
     if codes is None:
-        return _number(feature)
+        return _value(feature)
     meanings: dict[int | None, str] = {**dict(feature.codes), None: "not measured"}
     text = f"{feature.meaning}: {'; '.join(f'{code} = {meanings[ours]}' for code, ours in codes.items())}"
     numbers = {"type": "number", "enum": list(codes)}
@@ -98,6 +103,11 @@ def struct_schemas(kinds: Sequence[type[msgspec.Struct]], ref_template: str) -> 
     _, components = msgspec.json.schema_components(kinds, ref_template=ref_template)
     optional = {field.encode_name for kind in kinds for field in msgspec.structs.fields(kind) if _can_be_absent(field)}
     return {name: _closed(component, optional) for name, component in sorted(components.items())}
+
+
+def score() -> dict[str, Any]:
+    """Describe a score as a document, as a schema registry gets it."""
+    return _of_struct(Score, SCORE_SCHEMA_ID)
 
 
 def _can_be_absent(field: msgspec.structs.FieldInfo) -> bool:
@@ -124,15 +134,15 @@ def _first_paragraph(kind: type) -> str:
     return " ".join((kind.__doc__ or "").split("\n\n")[0].split())
 
 
-def documents() -> dict[str, dict[str, Any]]:
-    """Return every schema document, by file name."""
+def documents(table: FeatureTable) -> dict[str, dict[str, Any]]:
+    """Return every schema document for records of a feature table, by file name."""
     return {
         "patient-record.schema.json": {
             "$schema": DIALECT,
             "$id": "urn:heartstream:patient-record:1",
-            **patient_record(),
+            **patient_record(table),
         },
-        "score.schema.json": _of_struct(Score, SCORE_SCHEMA_ID),
+        "score.schema.json": score(),
         "dead-letter.schema.json": _of_struct(DeadLetter, "urn:heartstream:dead-letter:1"),
         "known-outcome.schema.json": _of_struct(KnownOutcome, "urn:heartstream:known-outcome:1"),
     }

@@ -16,28 +16,11 @@ from schemas.fhir.mapping import FHIR_TYPE, OPERATION
 from schemas.generate.json_schema import patient_record, struct_schemas
 from schemas.http import LINES_TYPE, PROBLEM_TYPE, Problem, RejectedRecord, ServedModel
 from schemas.records import Score
+from schemas.tables.feature_table import FeatureTable
 
 JSON: Final = "application/json"
 MARKDOWN: Final = "text/markdown"
 _REF: Final = "#/components/schemas/"
-
-EXAMPLE: Final[Mapping[str, Any]] = {
-    "patient_id": "example-1",
-    "age": 63,
-    "sex": 1,
-    "cp": 1,
-    "trestbps": 145,
-    "chol": 233,
-    "fbs": 1,
-    "restecg": 2,
-    "thalach": 150,
-    "exang": 0,
-    "oldpeak": 2.3,
-    "slope": 3,
-    "ca": 0,
-    "thal": 6,
-}
-"""A valid record: row 1 of the Cleveland file."""
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -176,8 +159,8 @@ OPERATIONS: Final = (
 )
 
 
-def document(version: str) -> dict[str, Any]:
-    """Return the OpenAPI document."""
+def document(version: str, table: FeatureTable) -> dict[str, Any]:
+    """Return the OpenAPI document for records of a feature table."""
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _described(operation)
@@ -186,7 +169,7 @@ def document(version: str) -> dict[str, Any]:
         "info": {
             "title": "heartstream",
             "version": version,
-            "summary": "Risk of coronary heart disease from 13 clinical fields",
+            "summary": f"Risk of {table.outcome.meaning}, from {len(table.features)} clinical fields",
             "description": "Research and education only: not a medical device, not for diagnosis or treatment "
             "decisions. See the model card for intended use and performance.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
@@ -194,7 +177,7 @@ def document(version: str) -> dict[str, Any]:
         "servers": [{"url": ".", "description": "Relative to the URL of this document."}],
         "tags": [{"name": "scores"}, {"name": "fhir"}, {"name": "model"}, {"name": "operation"}],
         "paths": paths,
-        "components": {"schemas": _schemas()},
+        "components": {"schemas": _schemas(table)},
     }
 
 
@@ -247,7 +230,7 @@ def _bundle() -> dict[str, Any]:
     }
 
 
-def _schemas() -> dict[str, Any]:
+def _schemas(table: FeatureTable) -> dict[str, Any]:
     """Return the schemas of requests and responses."""
     health = {
         "type": "object",
@@ -259,4 +242,5 @@ def _schemas() -> dict[str, Any]:
     }
     structs = struct_schemas([Score, Problem, RejectedRecord, ServedModel], _REF + "{name}")
     resources = {"Bundle": _bundle(), **struct_schemas(responses.RESPONSE_TYPES, _REF + "{name}")}
-    return {"Health": health, "PatientRecord": {**patient_record(), "examples": [EXAMPLE]}, **structs, **resources}
+    record = {**patient_record(table), "examples": [dict(table.example)]}
+    return {"Health": health, "PatientRecord": record, **structs, **resources}

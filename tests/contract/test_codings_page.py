@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from schemas.codings import CODINGS, Coding
-from schemas.features import FEATURES
+from schemas.tables.feature_table import Coding
+from tests.support.uci import CODINGS, FEATURES
 
 PAGE = Path("docs/formats.md").read_text(encoding="utf-8")
 

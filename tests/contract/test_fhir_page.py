@@ -12,8 +12,8 @@ from fhir.resources.R4B.bundle import Bundle
 
 from api.protocols.fhir import operation_outcome, serialize
 from api.protocols.fhir.parse import ParsedBundle, parse
-from schemas.features import FEATURES
 from schemas.fhir.mapping import CODED, EXTENSION, FLAGS, LOINC, MEASURES, Measure
+from tests.support.uci import FEATURES
 
 PAGE = Path("docs/fhir.md").read_text(encoding="utf-8")
 EXAMPLES = Path("schemas/examples/fhir/v1")

@@ -16,7 +16,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from heartstream.demo.patients import Record
-from schemas.features import FEATURES
+from tests.support.uci import FEATURES
 
 SETTINGS: Final = {"HEARTSTREAM_MODEL__NAME": "random_forest"}
 _MANIFEST: Final = "manifest.json"

@@ -18,6 +18,7 @@ from tests.simulation.network import BACKOFF_SECONDS
 from tests.simulation.scheduler import Process, Scheduler
 from tests.simulation.threads import Event, VirtualLoop
 from tests.simulation.transactional import FakeProducer
+from tests.support.uci import UCI
 from worker.agent import ScoringAgent
 from worker.delivery.at_least_once import AtLeastOnce
 from worker.delivery.exactly_once import ExactlyOnce
@@ -135,6 +136,9 @@ class Scores:
 
     def __init__(self, version: int) -> None:
         self.version = version
+
+    compiled = UCI
+    """Records are never decoded here."""
 
     def score(self, batch: DecodedBatch) -> Results:
         sources = [source for source in batch.sources or () if source is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.features import FEATURE_NAMES
+from tests.support.uci import FEATURE_NAMES
 
 FIELDS = [{"name": name, "type": ["null", "double", "long"]} for name in FEATURE_NAMES]
 SCHEMA: dict[str, Any] = {

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from schemas.errors import RejectionCode
-from schemas.features import FEATURE_NAMES
 from schemas.records import RECORD_MAX_BYTES
-from schemas.validation import validate
+from tests.support.uci import FEATURE_NAMES, validate
 
 Pair = tuple[str, str]
 """The code and the JSON Pointer of an issue."""

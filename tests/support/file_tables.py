@@ -17,20 +17,20 @@ import pyarrow.parquet as pq
 from heartstream.files.score import Request, score_file
 from heartstream.files.tally import Tally
 from schemas.errors import DataError
-from schemas.features import FEATURE_NAMES
 from scoring.batches import JsonBatch
 from scoring.evidence import SourceWindow
 from scoring.reference_cases import reference_cases
 from scoring.scorer import Scorer
 from scoring.sources import reject_foreign_source
 from tests.support.outcomes import Rejected, outcomes_of
+from tests.support.uci import FEATURE_NAMES, UCI
 
 NAMES = ("patient_id", *FEATURE_NAMES)
 COMPLETE = {"patient_id": "p", "age": 63, "sex": 1, "cp": 4, "trestbps": 120, "chol": 120, "fbs": 1, "restecg": 2}
 COMPLETE |= {"thalach": 120, "exang": 0, "oldpeak": 2, "slope": 3, "ca": None, "thal": 6}
 Row = Mapping[str, str | float | None]
 UNMEASURED = {"na", "n/a", "#n/a", "nan", "?", "none", "null", "."}
-_TRUE_FALSE = {"true": "1", "false": "0", "t": "1", "f": "0"}
+_TRUE_FALSE = {"true": "1", "false": "0", "t": "1", "f": "0", "yes": "1", "no": "0", "y": "1", "n": "0"}
 WORDS = {"sex": {"f": "0", "m": "1"}, "fbs": _TRUE_FALSE, "exang": _TRUE_FALSE}
 """The words for codes that tests of arbitrary cells use."""
 
@@ -93,7 +93,7 @@ REFUSED: tuple[bytes, list[object]] = (b"refused", [])
 def through_stream(values: Sequence[bytes], scorer: Scorer) -> tuple[bytes, list[object]]:
     """Return score lines and rejected rows as the core returns them for records of the topic, or `REFUSED`."""
     scores, errors, window = b"", [], SourceWindow()
-    outcomes = outcomes_of(reject_foreign_source(scorer.score(JsonBatch(values).decode()), window))
+    outcomes = outcomes_of(reject_foreign_source(scorer.score(JsonBatch(values).decode(UCI)), window, UCI.table))
     if window.is_foreign:
         return REFUSED
     for row, outcome in enumerate(outcomes, 1):
@@ -124,7 +124,7 @@ def through_file(source: Path, scorer: Scorer) -> tuple[bytes, list[object]]:
 
 def reference_table(rows: int) -> pa.Table:
     """Return the reference cases as patients, some of each thousand with Kaggle's codes."""
-    matrix = np.resize(reference_cases(), (rows, len(FEATURE_NAMES)))
+    matrix = np.resize(reference_cases(UCI.table), (rows, len(FEATURE_NAMES)))
     matrix[::250, FEATURE_NAMES.index("thal")] = 1
     columns = {name: pa.array(matrix[:, place], from_pandas=True) for place, name in enumerate(FEATURE_NAMES)}
     return pa.table({"patient_id": pa.array(np.char.add("p-", np.arange(rows).astype(str)))} | columns)

@@ -12,12 +12,12 @@ import msgspec
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-from schemas.features import FEATURE_NAMES, FEATURES
 from scoring.engines import Engine, build_engine
 from scoring.features import Matrix
 from scoring.model_artifact import MANIFEST_FILE, Artifact, FileEntry
 from scoring.portable_model import PortableModel
 from scoring.sklearn_fallback import Fitted
+from tests.support.uci import FEATURE_NAMES, FEATURES, UCI
 from training.data.frames import TRAINING_SITE, features, read_snapshot, target
 from training.export.portable_model import with_answers
 
@@ -122,7 +122,7 @@ def with_exchanged_labels(folder: Path, target: Path) -> Path:
         linear=msgspec.structs.replace(linear, intercepts=-linear.intercepts, coefficients=-linear.coefficients),
         reference_risks=1 - plain.reference_risks,
     )
-    content = with_answers(exchanged, manifest["training_range"]).as_json()
+    content = with_answers(exchanged, manifest["training_range"], UCI).as_json()
     (target / file).write_bytes(content)
     measured = msgspec.to_builtins(FileEntry.of(content))
     _rewrite(target, lambda changed: changed["files"].update({file: measured}))
@@ -195,5 +195,5 @@ def as_value(patient_id: str, row: Sequence[float]) -> bytes:
 
 def engine_of(artifact: Artifact) -> tuple[Engine, str | None]:
     """Return the engine that serves an artifact, and why it is scikit-learn."""
-    prepared = build_engine(artifact)
+    prepared = build_engine(artifact, UCI)
     return prepared.engine, prepared.fallback_reason

@@ -8,8 +8,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from schemas.codings import CODINGS
-from schemas.features import FEATURE_NAMES
+from tests.support.uci import CODINGS, FEATURE_NAMES
 from training.data.dataset import snapshot_rows
 from training.data.frames import read_snapshot
 

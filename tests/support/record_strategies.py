@@ -8,8 +8,8 @@ from typing import Any, Final
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from schemas.codings import FOREIGN_NAMES
-from schemas.features import FEATURE_NAMES, FEATURES, Feature
+from schemas.tables.feature_table import Feature
+from tests.support.uci import FEATURE_NAMES, FEATURES, FOREIGN_NAMES
 
 Member = tuple[str, str]
 """A key and a value, both as JSON text."""

@@ -7,7 +7,7 @@ from typing import Final
 import pyarrow as pa
 
 from heartstream.demo.patients import real_patients
-from schemas.features import FEATURE_NAMES
+from tests.support.uci import FEATURE_NAMES
 
 NAN: Final = float("nan")
 BAD: Final = [

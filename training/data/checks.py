@@ -12,13 +12,13 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from schemas.codings import FOREIGN_NAMES
 from schemas.errors import DataError
-from schemas.features import FEATURE_NAMES, FEATURES
+from schemas.tables.builtin import UCI_HEART
 from scoring.evidence import SourceWindow, evidence_of
-from scoring.features import Mask, legal_rows
+from scoring.features import Mask
 from training.arrays import Labels, Matrix
 from training.data.frames import features, target
+from training.data.uci import UCI
 from training.estimates import wilson_interval
 
 MIN_PER_OUTCOME: Final = 25
@@ -26,7 +26,7 @@ MIN_PER_OUTCOME: Final = 25
 
 _MAX_DUPLICATES: Final = 0.05
 """The largest share of duplicates: UCI's own files have single ones, corrupted copies many."""
-_DISTINCTIVE: Final = [FEATURE_NAMES.index(name) for name in ("trestbps", "chol", "thalach")]
+_DISTINCTIVE: Final = [UCI_HEART.names.index(name) for name in ("trestbps", "chol", "thalach")]
 """Two patients rarely agree in all of these and the other fields; without these they may."""
 _ASYMPTOMATIC: Final = 4
 _ATYPICAL: Final = 2
@@ -48,7 +48,7 @@ def check_training_rows(frame: pd.DataFrame) -> None:
 def foreign_rows(matrix: Matrix) -> Mask:
     """Return which rows (n, 13) have a value that exists only in other codings of this data."""
     foreign = np.zeros(len(matrix), dtype=bool)
-    for column, feature in zip(matrix.T, FEATURES, strict=True):
+    for column, feature in zip(matrix.T, UCI_HEART.features, strict=True):
         for hint in feature.hints:
             if hint.foreign:
                 foreign |= (column >= hint.lowest) & (column <= hint.highest)
@@ -58,21 +58,23 @@ def foreign_rows(matrix: Matrix) -> Mask:
 def foreign_codes(matrix: Matrix) -> Iterator[str]:
     """Report if the rows are in another coding of this data, if more show it than typing errors explain."""
     foreign = np.flatnonzero(foreign_rows(matrix)).tolist()
-    if SourceWindow().note(evidence_of(np.flatnonzero(legal_rows(matrix)).tolist(), foreign)):
+    if SourceWindow().note(evidence_of(np.flatnonzero(UCI.matrix.legal_rows(matrix)).tolist(), foreign)):
         yield (
             f"{len(foreign)} of {len(matrix)} rows hold values of another coding of this data (cp 0, slope 0, ca 4, "
             "thal 0 to 2, oldpeak above 10), which also changes the meaning of other values and perhaps of the "
-            f"outcome; there are several: {', '.join(FOREIGN_NAMES)}"
+            f"outcome; there are several: {', '.join(UCI_HEART.foreign_codings)}"
         )
 
 
 def illegal_values(matrix: Matrix) -> Iterator[str]:
     """Report the rows without a required field, and those with a value outside the feature table."""
-    incomplete = np.isnan(matrix[:, [j for j, feature in enumerate(FEATURES) if feature.required]]).any(axis=1)
+    incomplete = np.isnan(matrix[:, [j for j, feature in enumerate(UCI_HEART.features) if feature.required]]).any(
+        axis=1
+    )
     if incomplete.any():
-        required = ", ".join(feature.name for feature in FEATURES if feature.required)
+        required = ", ".join(feature.name for feature in UCI_HEART.features if feature.required)
         yield f"{int(incomplete.sum())} of {len(matrix)} rows lack one of {required}, which every patient must have"
-    illegal = int((~legal_rows(matrix) & ~incomplete).sum())
+    illegal = int((~UCI.matrix.legal_rows(matrix) & ~incomplete).sum())
     if illegal:
         yield f"{illegal} of {len(matrix)} rows hold a value that the feature table does not allow"
 
@@ -91,7 +93,7 @@ def inverted_target(matrix: Matrix, labels: Labels) -> Iterator[str]:
 
 def by_chest_pain(matrix: Matrix, labels: Labels) -> tuple[Labels, Labels]:
     """Return the outcomes of patients with chest pain type 4 (asymptomatic), and of those with type 2 (atypical)."""
-    pain = matrix[:, FEATURE_NAMES.index("cp")]
+    pain = matrix[:, UCI_HEART.names.index("cp")]
     return labels[pain == _ASYMPTOMATIC], labels[pain == _ATYPICAL]
 
 

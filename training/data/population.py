@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 import pandas as pd
 
-from schemas.features import FEATURE_NAMES, FEATURES
+from schemas.tables.builtin import UCI_HEART
 from scoring.model_artifact import DataEntry
 from training.data.dataset import SITES, file_name
 from training.data.frames import TRAINING_SITE, digest, read_snapshot, row_keys, target
@@ -97,9 +97,9 @@ def data_entry(rows: pd.DataFrame) -> DataEntry:
 
 def describe_population(rows: pd.DataFrame) -> Population:
     """Return what training rows show."""
-    labels, lacking = target(rows), rows[list(FEATURE_NAMES)].isna()
+    labels, lacking = target(rows), rows[list(UCI_HEART.names)].isna()
     codes = {}
-    for feature in FEATURES:
+    for feature in UCI_HEART.features:
         chosen = {str(code): (rows[feature.name] == code).to_numpy() for code, _ in feature.codes}
         if chosen:
             codes[feature.name] = {
@@ -111,7 +111,7 @@ def describe_population(rows: pd.DataFrame) -> Population:
         hospital=identify_hospital(rows),
         ages=(float(rows["age"].min()), float(rows["age"].max())),
         incomplete=int(lacking.any(axis=1).sum()),
-        missing={name: int(lacking[name].sum()) for name in FEATURE_NAMES},
+        missing={name: int(lacking[name].sum()) for name in UCI_HEART.names},
         codes=codes,
         also_in={site: found for site, known in keys_by_site.items() if (found := sum(key in known for key in keys))},
     )

@@ -12,19 +12,24 @@ from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 
-from schemas.features import FEATURE_NAMES
-from scoring.estimators import SCALED
+from scoring.compiled_table import CompiledTable
 from training.candidates import new_logistic_regression, new_pipeline
 
 BASELINE: Final = "median and mode"
 
 
-def new_baseline_pipeline(seed: int) -> Pipeline:
+def new_baseline_pipeline(compiled: CompiledTable, seed: int) -> Pipeline:
     """Return an unfitted logistic regression after median (numeric fields) and mode (coded fields) imputation."""
-    strategies = {name: "median" if name in SCALED else "most_frequent" for name in FEATURE_NAMES}
     # One imputer per field keeps the order of the fields.
     imputers = [
-        (name, SimpleImputer(strategy=strategies[name], keep_empty_features=True), [j])
-        for j, name in enumerate(FEATURE_NAMES)
+        (
+            name,
+            SimpleImputer(
+                strategy="median" if j in compiled.columns.scaled else "most_frequent", keep_empty_features=True
+            ),
+            [j],
+        )
+        for j, name in enumerate(compiled.table.names)
     ]
-    return Pipeline([("impute", ColumnTransformer(imputers)), ("model", new_pipeline(new_logistic_regression(seed)))])
+    model = new_pipeline(new_logistic_regression(compiled, seed), compiled)
+    return Pipeline([("impute", ColumnTransformer(imputers)), ("model", model)])

@@ -39,11 +39,10 @@ from training.evaluation.other_hospitals import (
 )
 from training.evaluation.recalibration_harm import simulate_recalibration
 from training.evaluation.repeated_cv import (
-    COMMON_GAP,
     COMPLETE,
-    MISSING_FIELDS,
     OnStep,
     OutOfFoldRisks,
+    gap_sets,
     repeated_cross_validation,
 )
 from training.evaluation.results import REPORT_SCHEMA, Curves, EvaluationReport, FullEvaluation
@@ -61,14 +60,14 @@ def evaluate_candidates(
     """Evaluate all candidates and select the best. Blocks for seconds, or minutes if full. Raises ArtifactError."""
     pipelines, labels = inputs.pipelines, inputs.labels
     seeds = range(inputs.seed, inputs.seed + inputs.depth.repeats)
-    compared = {**pipelines, BASELINE: new_baseline_pipeline(inputs.seed)}
-    out_of_fold = repeated_cross_validation(compared, inputs.matrix, labels, seeds, step)
+    compared = {**pipelines, BASELINE: new_baseline_pipeline(inputs.compiled, inputs.seed)}
+    out_of_fold = repeated_cross_validation(compared, inputs.matrix, labels, inputs.compiled.table, seeds, step)
     weights = bootstrap_weights(len(labels), inputs.seed, inputs.depth.bootstraps)
     missing_fields = {
         name: {
             model: performance(labels, out_of_fold.risks[model][name], inputs.threshold, weights) for model in compared
         }
-        for name in MISSING_FIELDS
+        for name in gap_sets(inputs.compiled.table)
     }
     criteria = selection_criteria(list(pipelines), missing_fields, out_of_fold, labels)
     selection = select(criteria)
@@ -98,16 +97,18 @@ def _full(
     inputs: EvaluationInputs, best: str, out_of_fold: OutOfFoldRisks, weights: Matrix, step: OnStep
 ) -> FullEvaluation:
     matrix, labels, seed, threshold = inputs.matrix, inputs.labels, inputs.seed, inputs.threshold
-    pipelines = inputs.pipelines
+    pipelines, compiled = inputs.pipelines, inputs.compiled
+    table = compiled.table
+    gaps, common = gap_sets(table), table.gaps.get(table.common_gap, ())
     risks = {name: out_of_fold.risks[name][COMPLETE] for name in pipelines}
     tuned = {name: nested_tuning(name, pipelines[name], matrix, labels, seed, step) for name in GRIDS}
     step("other hospitals")
     other_hospitals, left_out = evaluate_other_hospitals(inputs, best), leave_one_hospital_out(inputs)
     step("learning curve, stability, coverage")
-    refits = bootstrap_refits(matrix, labels, weights[: 1 + _REFITS])
+    refits = bootstrap_refits(matrix, labels, weights[: 1 + _REFITS], compiled)
     classifier = pipelines[best]["classify"]
     linear = is_linear(classifier)
-    folds = nested_folds(classifier, matrix, labels, range(seed, seed + 2))
+    folds = nested_folds(classifier, matrix, labels, compiled, range(seed, seed + 2))
     return FullEvaluation(
         tuning={name: choices for name, (choices, _) in tuned.items()},
         tuning_performance={name: performance(labels, each, threshold, weights) for name, (_, each) in tuned.items()},
@@ -119,13 +120,19 @@ def _full(
         leave_one_hospital_out=left_out,
         learning_curve=_learning_curves(inputs),
         instability=instability(refits, threshold),
-        coverage=nested_label_set_coverage(folds, matrix, labels),
-        coverage_with_gap=nested_label_set_coverage(folds, matrix, labels, COMMON_GAP) if linear else None,
-        interval_coverage=simulate_interval_coverage(classifier, matrix, labels, seed) if linear else (),
-        measure_next=evaluate_measure_next(folds, matrix) if linear else (),
-        sample_size=_sample_size(labels, risks[LOGISTIC_REGRESSION]),
-        odds_ratios=odds_ratios(refits),
-        permutation_importance=permutation_importance(pipelines[RANDOM_FOREST], matrix, labels, seed),
+        coverage=nested_label_set_coverage(folds, matrix, labels, compiled),
+        coverage_with_gap=(
+            nested_label_set_coverage(folds, matrix, labels, compiled, compiled.patterns.without(common))
+            if linear and common
+            else None
+        ),
+        interval_coverage=simulate_interval_coverage(classifier, matrix, labels, compiled, gaps, seed)
+        if linear
+        else (),
+        measure_next=evaluate_measure_next(folds, matrix, compiled, gaps) if linear else (),
+        sample_size=_sample_size(labels, risks[LOGISTIC_REGRESSION], parameter_count(compiled)),
+        odds_ratios=odds_ratios(refits, compiled),
+        permutation_importance=permutation_importance(pipelines[RANDOM_FOREST], matrix, labels, table.names, seed),
         permuted_labels_roc_auc=permuted_labels_roc_auc(pipelines[LOGISTIC_REGRESSION], matrix, labels, seed),
         recalibration_harm=simulate_recalibration(pipelines[best], inputs.all_hospitals, risks[best][0], seed),
     )
@@ -151,6 +158,6 @@ def _learning_curves(inputs: EvaluationInputs) -> dict[str, tuple[LearningCurveP
     }
 
 
-def _sample_size(labels: Labels, risks: Matrix) -> SampleSize:
+def _sample_size(labels: Labels, risks: Matrix, parameters: int) -> SampleSize:
     log_loss = float(np.mean([log_losses(labels, run) for run in risks]))
-    return sample_size(labels, parameter_count(), log_loss)
+    return sample_size(labels, parameters, log_loss)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from scoring.features import Mask
-from scoring.missingness import pattern_name, patterns_of
+from scoring.missingness import MissingPatterns
 from scoring.model_artifact import Manifest
 from scoring.scorer import Scorer
 from training.data.dataset import SITES
@@ -36,12 +36,12 @@ _MAX_SITES: Final = 12
 class ExternalValidation(msgspec.Struct, frozen=True):
     """The performance of a saved model on labelled patients.
 
-    `data_sha256` is the file's. `trained_on` counts the patients that the model was trained on, which
-    makes performance look better; it is None if the training rows are unknown, that is neither these patients nor a
-    bundled hospital. `groups` are by sex, age and chest pain, `sites` by hospital if there are several, `patterns` by
-    missing fields, the most common ones. With fewer than 20 patients of either outcome, calibration, thresholds and the
-    metrics of groups and patterns are empty, and metrics that depend on that outcome are omitted. Prevalence (`share`),
-    mean risk and counts are always present.
+    `data_sha256` is the file's. `trained_on` counts the patients that the model was trained on, which makes performance
+    look better; it is None if the training rows are unknown, that is neither these patients nor a bundled hospital.
+    `groups` are the subgroups of the feature table, `sites` by hospital if there are several, `patterns` by missing
+    fields, the most common ones. With fewer than 20 patients of either outcome, calibration, thresholds and the metrics
+    of groups and patterns are empty, and metrics that depend on that outcome are omitted. Prevalence (`share`), mean
+    risk and counts are always present.
     """
 
     model: str
@@ -71,7 +71,7 @@ class ExternalValidation(msgspec.Struct, frozen=True):
 def validate_externally(folder: Path, name: str | None, data: LabelledData, seed: int = 42) -> ExternalValidation:
     """Evaluate a model of a model directory on labelled patients. Blocks for seconds. Raises ArtifactError."""
     scorer = Scorer.from_directory(folder, name)
-    matrix, labels = features(data.frame), target(data.frame)
+    matrix, labels, compiled = features(data.frame), target(data.frame), scorer.compiled
     risks, threshold = scorer.risks(matrix), scorer.manifest.threshold
 
     def hospital(mask: Mask) -> Performance:
@@ -98,10 +98,10 @@ def validate_externally(folder: Path, name: str | None, data: LabelledData, seed
         overall=hospital(np.ones(len(labels), dtype=bool)),
         calibration=tuple(calibration_bins(labels, risks)) if enough else (),
         thresholds=tuple(threshold_metrics(labels, risks, threshold)) if enough else (),
-        coverage=label_set_coverage(matrix, labels, risks, scorer.uncertainty.label_limits),
-        groups={group: part(mask) for group, mask in patient_groups(matrix).items() if mask.any()},
+        coverage=label_set_coverage(matrix, labels, risks, scorer.uncertainty.label_limits, compiled),
+        groups={group: part(mask) for group, mask in patient_groups(matrix, compiled.table).items() if mask.any()},
         sites={site: hospital(mask) for site, mask in _sites(data.frame).items()},
-        patterns={pattern: part(mask) for pattern, mask in _patterns(matrix).items()},
+        patterns={pattern: part(mask) for pattern, mask in _patterns(matrix, compiled.patterns).items()},
     )
 
 
@@ -126,8 +126,8 @@ def _sites(frame: pd.DataFrame) -> dict[str, Mask]:
     return {site: (frame["site"] == site).to_numpy() for site in sites}
 
 
-def _patterns(matrix: npt.NDArray[np.float64]) -> dict[str, Mask]:
-    patterns = patterns_of(matrix)
+def _patterns(matrix: npt.NDArray[np.float64], missing: MissingPatterns) -> dict[str, Mask]:
+    patterns = missing.of(matrix)
     different, counts = np.unique(patterns, return_counts=True)
     common = different[np.argsort(-counts, kind="stable")][:_MAX_PATTERNS]
-    return {pattern_name(pattern): patterns == pattern for pattern in common.tolist()}
+    return {missing.name(pattern): patterns == pattern for pattern in common.tolist()}

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 import pandas as pd
 
+from scoring.compiled_table import CompiledTable
 from scoring.model_artifact import DataEntry
 from training.arrays import Labels, Matrix
 from training.candidates import CANDIDATES, new_pipeline
@@ -25,8 +26,9 @@ QUICK: Final = EvaluationDepth(repeats=2, bootstraps=100, full=False)
 
 
 class EvaluationInputs(msgspec.Struct, frozen=True):
-    """The training rows (n, 13) with their labels, the rows of all hospitals, and the settings of the run."""
+    """The table, the training rows (n, fields) with their labels, the rows of all hospitals, the run's settings."""
 
+    compiled: CompiledTable
     all_hospitals: pd.DataFrame
     matrix: Matrix
     labels: Labels
@@ -38,4 +40,4 @@ class EvaluationInputs(msgspec.Struct, frozen=True):
     @property
     def pipelines(self) -> dict[str, Any]:
         """The unfitted candidates, simplest first."""
-        return {candidate.name: new_pipeline(candidate.new(self.seed)) for candidate in CANDIDATES}
+        return {each.name: new_pipeline(each.new(self.compiled, self.seed), self.compiled) for each in CANDIDATES}

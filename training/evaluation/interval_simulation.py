@@ -15,11 +15,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from scoring.estimators import COLUMN_FIELDS, averages, new_preprocessor
+from scoring.compiled_table import CompiledTable
+from scoring.estimators import averages, new_preprocessor
 from scoring.features import Mask
-from scoring.groups import GROUPS, groups_of
 from scoring.logistic import logistic
-from scoring.missingness import pattern_masks
 from scoring.submodels import PatternSubmodels, centered, fit_logistic
 from training.arrays import Labels, Matrix
 from training.candidates import penalty_of
@@ -60,28 +59,39 @@ class _Pair(msgspec.Struct, frozen=True):
 
 
 def simulate_interval_coverage(
-    classifier: Any, matrix: Matrix, labels: Labels, seed: int, repeats: int = _REPEATS
+    classifier: Any,
+    matrix: Matrix,
+    labels: Labels,
+    compiled: CompiledTable,
+    gaps: Mapping[str, Sequence[str]],
+    seed: int,
+    repeats: int = _REPEATS,
 ) -> tuple[IntervalCoverage, ...]:
-    """Simulate pairs of a linear classifier, on samples as large as the rows (n, 13). Takes some seconds.
+    """Simulate pairs of a linear classifier, on samples as large as the rows (n, fields). Takes some seconds.
 
     A record counts as complete without the fields that few rows have (`base_pattern`). Empty for fewer than 20 complete
     rows of either outcome.
     """
-    base = base_pattern(matrix)
-    complete = complete_rows(matrix, base)
+    base = base_pattern(matrix, compiled.patterns)
+    complete = complete_rows(matrix, base, compiled.patterns)
     rows, outcomes = matrix[complete], labels[complete]
     if np.bincount(outcomes, minlength=2).min() < MIN_PATIENTS:
         return ()
-    missing = missing_patterns(base)
-    used = ~pattern_masks()[list(missing.values())][:, list(COLUMN_FIELDS)]
+    missing = missing_patterns(gaps, base, compiled.patterns)
+    used = compiled.pattern_columns.used[list(missing.values())]
+    seeds = range(seed, seed + repeats)
+    penalty = penalty_of(classifier)
+    truths = {name: _Fit(rows, outcomes, used[:1], penalty * share, compiled) for name, share in TRUTHS.items()}
     pairs = {
-        truth: list(_simulated(classifier, rows, outcomes, used, share, range(seed, seed + repeats), len(labels)))
-        for truth, share in TRUTHS.items()
+        name: list(_simulated(classifier, rows, truth, used, seeds, len(labels), compiled))
+        for name, truth in truths.items()
     }
-    return tuple(_coverage(place, name, pairs) for place, name in enumerate(missing))
+    return tuple(_coverage(place, name, pairs, compiled.groups.names) for place, name in enumerate(missing))
 
 
-def _coverage(place: int, name: str, pairs: Mapping[str, Sequence[_Pair]]) -> IntervalCoverage:
+def _coverage(
+    place: int, name: str, pairs: Mapping[str, Sequence[_Pair]], group_names: Sequence[str]
+) -> IntervalCoverage:
     def share(part: str, of: Sequence[_Pair]) -> float:
         return float(np.mean([getattr(each, part)[:, place] for each in of]))
 
@@ -93,27 +103,36 @@ def _coverage(place: int, name: str, pairs: Mapping[str, Sequence[_Pair]]) -> In
         missing_fields=name,
         other_model={truth: share("other_model", of) for truth, of in pairs.items()},
         true_risk={truth: share("true_risk", of) for truth, of in pairs.items()},
-        by_group={group: float(covered[groups == g].mean()) for g, group in enumerate(GROUPS) if (groups == g).any()},
+        by_group={
+            group: float(covered[groups == g].mean()) for g, group in enumerate(group_names) if (groups == g).any()
+        },
         width=float(np.median(np.concatenate([each.width[:, place] for each in first]))),
         error=float(np.std(shares, ddof=1) / np.sqrt(len(shares))),
     )
 
 
 def _simulated(
-    classifier: Any, rows: Matrix, outcomes: Labels, used: Mask, share: float, seeds: range, size: int
+    classifier: Any,
+    rows: Matrix,
+    truth: _Fit,
+    used: Mask,
+    seeds: range,
+    size: int,
+    compiled: CompiledTable,
 ) -> Iterator[_Pair]:
-    all_fields = used[:1]
-    truth = _Fit(rows, outcomes, all_fields, penalty_of(classifier) * share)
+    all_fields, groups_of = used[:1], compiled.groups.of
     rng = np.random.default_rng(seeds.start)
     fitted = used if isinstance(classifier, PatternSubmodels) else all_fields
     for seed in seeds:
         first, second, new = (rows[rng.integers(0, len(rows), size)] for _ in range(3))
         drawn = [rng.random(size) < logistic(truth.log_odds(sample)[:, 0]) for sample in (first, second)]
-        one = _Fit(first, drawn[0].astype(np.int64), fitted, penalty_of(classifier))
-        two = _Fit(second, drawn[1].astype(np.int64), all_fields, penalty_of(classifier))
+        one = _Fit(first, drawn[0].astype(np.int64), fitted, penalty_of(classifier), compiled)
+        two = _Fit(second, drawn[1].astype(np.int64), all_fields, penalty_of(classifier), compiled)
         weights = bootstrap_weights(size, seed, _BOOTSTRAPS)[1:]
         fits = bootstrap_coefficients(classifier, one.z, one.labels, weights, used)
-        reach, _ = interval_reaches(fits, one.z, weights, groups_of(first), np.ones(size, dtype=bool), 0)
+        reach, _ = interval_reaches(
+            fits, one.z, weights, groups_of(first), len(compiled.groups), np.ones(size, dtype=bool), 0
+        )
         log_odds, groups = one.log_odds(new, used), groups_of(new)
         limits = reach[:, groups].transpose(1, 0, 2)
         low, high = log_odds - limits[:, :, 0], log_odds + limits[:, :, 1]
@@ -127,10 +146,10 @@ def _simulated(
 
 
 class _Fit:
-    """Regressions on complete rows (n, 13), one for each row of `used` (models, 22)."""
+    """Regressions on complete rows (n, fields), one for each row of `used` (models, columns)."""
 
-    def __init__(self, rows: Matrix, labels: Labels, used: Mask, penalty: float) -> None:
-        self._preprocessor = new_preprocessor().fit(rows)
+    def __init__(self, rows: Matrix, labels: Labels, used: Mask, penalty: float, compiled: CompiledTable) -> None:
+        self._preprocessor = new_preprocessor(compiled.columns).fit(rows)
         inputs = self._preprocessor.transform(rows)
         self._center = averages(inputs)
         self.z, self.labels = centered(inputs, self._center), labels

@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from scoring.compiled_table import CompiledTable
 from scoring.features import Mask
-from scoring.groups import GROUPS, Groups, groups_of
-from scoring.missingness import patterns_of
+from scoring.groups import Groups
 from training.arrays import Labels, Matrix
 from training.estimates import MIN_PATIENTS, Estimate, wilson_interval
 from training.evaluation.cross_validation import stratified_folds
@@ -42,8 +42,8 @@ class LabelSetCoverage(msgspec.Struct, frozen=True):
 class NestedFold(NamedTuple):
     """An outer fold of a nested cross-validation: training and test indices, and the risks of both by pattern.
 
-    `inner` (train, 1024) are out-of-fold risks of the training part; `outer` (test, 1024) are risks of the test part
-    from a model fitted on the whole training part.
+    `inner` (train, patterns) are out-of-fold risks of the training part; `outer` (test, patterns) are risks of the test
+    part from a model fitted on the whole training part.
     """
 
     train: npt.NDArray[np.intp]
@@ -52,14 +52,16 @@ class NestedFold(NamedTuple):
     outer: Matrix
 
 
-def nested_folds(classifier: Any, matrix: Matrix, labels: Labels, seeds: Sequence[int]) -> list[NestedFold]:
+def nested_folds(
+    classifier: Any, matrix: Matrix, labels: Labels, compiled: CompiledTable, seeds: Sequence[int]
+) -> list[NestedFold]:
     """Fit an unfitted classifier in the outer and inner folds of a nested cross-validation."""
     return [
         NestedFold(
             train,
             test,
-            risks_by_pattern(classifier, matrix[train], labels[train], seed),
-            refit_risks(classifier, matrix[train], labels[train], matrix[test]),
+            risks_by_pattern(classifier, matrix[train], labels[train], compiled, seed),
+            refit_risks(classifier, matrix[train], labels[train], matrix[test], compiled),
         )
         for seed in seeds
         for train, test in stratified_folds(labels, seed)
@@ -67,31 +69,36 @@ def nested_folds(classifier: Any, matrix: Matrix, labels: Labels, seeds: Sequenc
 
 
 def nested_label_set_coverage(
-    folds: Sequence[NestedFold], matrix: Matrix, labels: Labels, pattern: int = 0
+    folds: Sequence[NestedFold], matrix: Matrix, labels: Labels, compiled: CompiledTable, pattern: int = 0
 ) -> LabelSetCoverage:
     """Set label limits on the training part of each fold and measure coverage on its test part, for one pattern."""
-    groups, tested, sets = groups_of(matrix), [], []
+    groups, tested, sets = compiled.groups.of(matrix), [], []
     for fold in folds:
-        limits = label_limits(labels[fold.train], groups[fold.train], fold.inner[:, [pattern]])[0]
+        limits = label_limits(labels[fold.train], groups[fold.train], fold.inner[:, [pattern]], compiled)[0]
         tested.append(fold.test)
         sets.append(_sets(labels[fold.test], fold.outer[:, pattern], limits[groups[fold.test]]))
     indices = np.concatenate(tested)
     covered, single = (np.concatenate(part) for part in zip(*sets, strict=True))
-    return _counted(labels[indices], groups[indices], covered, single, repeats=len(indices) // len(labels))
+    repeats = len(indices) // len(labels)
+    return _counted(labels[indices], groups[indices], covered, single, compiled, repeats=repeats)
 
 
-def label_set_coverage(matrix: Matrix, labels: Labels, risks: Matrix, limits: Matrix) -> LabelSetCoverage | None:
+def label_set_coverage(
+    matrix: Matrix, labels: Labels, risks: Matrix, limits: Matrix, compiled: CompiledTable
+) -> LabelSetCoverage | None:
     """Measure the coverage of label sets for risks (n,) of another hospital; None if nobody gets a set."""
-    groups = groups_of(matrix)
-    own = limits[patterns_of(matrix), groups]
+    groups = compiled.groups.of(matrix)
+    own = limits[compiled.patterns.of(matrix), groups]
     given = ~np.isnan(own[:, 0])
     if not given.any():
         return None
     covered, single = _sets(labels[given], risks[given], own[given])
-    return _counted(labels[given], groups[given], covered, single, repeats=1)
+    return _counted(labels[given], groups[given], covered, single, compiled, repeats=1)
 
 
-def _counted(labels: Labels, groups: Groups, covered: Mask, single: Mask, repeats: int) -> LabelSetCoverage:
+def _counted(
+    labels: Labels, groups: Groups, covered: Mask, single: Mask, compiled: CompiledTable, repeats: int
+) -> LabelSetCoverage:
     def count(mask: Mask) -> Covered:
         return Covered(int(mask.sum()) // repeats, float(covered[mask].sum()) / repeats)
 
@@ -101,7 +108,7 @@ def _counted(labels: Labels, groups: Groups, covered: Mask, single: Mask, repeat
 
     by_group = {
         name: (count((groups == place) & (labels == 0)), count((groups == place) & (labels == 1)))
-        for place, name in enumerate(GROUPS)
+        for place, name in enumerate(compiled.groups.names)
     }
     return LabelSetCoverage(len(labels) // repeats, share(0), share(1), float(single.mean()), by_group)
 

@@ -6,18 +6,19 @@ complete record, the better the recommendation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 import numpy as np
 
+from scoring.compiled_table import CompiledTable
 from scoring.features import Mask
-from scoring.missingness import missing_fields
+from scoring.missingness import MissingPatterns
 from training.arrays import Matrix
 from training.estimates import MIN_PATIENTS, Z_95, Estimate
 from training.evaluation.label_sets import NestedFold
-from training.evaluation.repeated_cv import missing_patterns, pattern_of
+from training.evaluation.repeated_cv import missing_patterns
 from training.evaluation.uncertainty import base_pattern, complete_rows, mean_distances
 
 _MIN_MISSING: Final = 2
@@ -40,26 +41,37 @@ class MeasureNextBenefit(msgspec.Struct, frozen=True):
     excess: Estimate
 
 
-def evaluate_measure_next(folds: Sequence[NestedFold], matrix: Matrix) -> tuple[MeasureNextBenefit, ...]:
+def evaluate_measure_next(
+    folds: Sequence[NestedFold], matrix: Matrix, compiled: CompiledTable, gaps: Mapping[str, Sequence[str]]
+) -> tuple[MeasureNextBenefit, ...]:
     """Recommend by the training part of each fold; restore fields of the complete patients of its test part.
 
     A record counts as complete without the fields that few rows have. Empty for fewer than 20 complete patients.
     """
-    base = base_pattern(matrix)
-    complete = complete_rows(matrix, base)
+    patterns = compiled.patterns
+    base = base_pattern(matrix, patterns)
+    complete = complete_rows(matrix, base, patterns)
     if complete.sum() < MIN_PATIENTS:
         return ()
-    missing = {name: missing_fields(pattern & ~base) for name, pattern in missing_patterns(base).items()}
+    found = missing_patterns(gaps, base, patterns)
+    missing = {name: patterns.fields(pattern & ~base) for name, pattern in found.items()}
     return tuple(
-        _benefit(name, fields, folds, complete, base) for name, fields in missing.items() if len(fields) >= _MIN_MISSING
+        _benefit(name, fields, folds, complete, base, patterns)
+        for name, fields in missing.items()
+        if len(fields) >= _MIN_MISSING
     )
 
 
 def _benefit(
-    name: str, fields: Sequence[str], folds: Sequence[NestedFold], complete: Mask, base: int
+    name: str,
+    fields: Sequence[str],
+    folds: Sequence[NestedFold],
+    complete: Mask,
+    base: int,
+    patterns: MissingPatterns,
 ) -> MeasureNextBenefit:
-    pattern = pattern_of(fields) | base
-    restored = [pattern & ~pattern_of([field]) for field in fields]
+    pattern = patterns.without(fields) | base
+    restored = [pattern & ~patterns.without([field]) for field in fields]
     distance = np.zeros((len(complete), 1 + len(fields)))
     chosen, times = np.zeros(len(complete)), np.zeros(len(complete))
     for fold in folds:

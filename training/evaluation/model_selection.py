@@ -3,8 +3,8 @@
 1. Keep the models whose log loss on complete records is within one standard error of the lowest: the data cannot
    distinguish them, and their order changes with the seed. Log loss, because the product is a risk, not a label.
 2. Of these, keep those calibrated about as well as the best of them, including where fields are missing, as in most
-   hospitals: the distance of the calibration slope from 1, averaged over `MISSING_FIELDS`, is within 0.1 of the
-   smallest. Smaller differences are noise: the 95% interval of a single slope is five times as wide.
+   hospitals: the distance of the calibration slope from 1, averaged over the gaps of the feature table, is within 0.1
+   of the smallest. Smaller differences are noise: the 95% interval of a single slope is five times as wide.
 3. Of these, take the simplest.
 
 The rule was not fixed before the results: step 2 was added with the sub-models, after a first evaluation of these rows

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import clone
 
-from scoring.groups import groups_of
 from training.arrays import Labels, Matrix
 from training.data.dataset import SITES
 from training.data.frames import TRAINING_SITE, drop_shared_rows, features, site_rows, target
@@ -27,10 +26,10 @@ def hospital_names(inputs: EvaluationInputs) -> dict[str, str]:
 
 def evaluate_other_hospitals(inputs: EvaluationInputs, best: str) -> dict[str, HospitalResult]:
     """Train on the training rows and test in each other hospital."""
-    models = {**inputs.pipelines, BASELINE: new_baseline_pipeline(inputs.seed)}
+    models = {**inputs.pipelines, BASELINE: new_baseline_pipeline(inputs.compiled, inputs.seed)}
     fitted = {name: clone(model).fit(inputs.matrix, inputs.labels) for name, model in models.items()}
-    inner = risks_by_pattern(models[best]["classify"], inputs.matrix, inputs.labels, inputs.seed)
-    limits = label_limits(inputs.labels, groups_of(inputs.matrix), inner)
+    inner = risks_by_pattern(models[best]["classify"], inputs.matrix, inputs.labels, inputs.compiled, inputs.seed)
+    limits = label_limits(inputs.labels, inputs.compiled.groups.of(inputs.matrix), inner, inputs.compiled)
     sites, others = {}, drop_shared_rows(inputs.all_hospitals)
     for site in SITES:
         rows = site_rows(others, site)
@@ -43,7 +42,7 @@ def evaluate_other_hospitals(inputs: EvaluationInputs, best: str) -> dict[str, H
             events=int(labels.sum()),
             prevalence_brier=prevalence_brier(labels),
             models={name: _hospital(labels, found, inputs) for name, found in risks.items()},
-            coverage=label_set_coverage(matrix, labels, risks[best], limits),
+            coverage=label_set_coverage(matrix, labels, risks[best], limits, inputs.compiled),
             groups=_group_performance(matrix, labels, risks[best], inputs),
         )
     return sites
@@ -60,7 +59,7 @@ def _group_performance(
             inputs.threshold,
             bootstrap_weights(int(mask.sum()), inputs.seed, inputs.depth.bootstraps),
         )
-        for name, mask in patient_groups(matrix).items()
+        for name, mask in patient_groups(matrix, inputs.compiled.table).items()
         if mask.any()
     }
 

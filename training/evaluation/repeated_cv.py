@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 from sklearn.base import clone
 
-from schemas.features import FEATURE_NAMES
-from scoring.missingness import OPTIONAL
+from schemas.tables.feature_table import FeatureTable
+from scoring.missingness import MissingPatterns
 from training.arrays import Labels, Matrix
 from training.evaluation.cross_validation import stratified_folds
 
@@ -21,38 +21,20 @@ OnStep = Callable[[str], None]
 """Called at the start of each step with its name."""
 
 COMPLETE: Final = "none"
-MISSING_FIELDS: Final[dict[str, tuple[str, ...]]] = {
-    COMPLETE: (),
-    "chol": ("chol",),
-    "exang": ("exang",),
-    "thal": ("thal",),
-    "ca": ("ca",),
-    "ca+thal": ("ca", "thal"),
-    "slope+ca+thal": ("slope", "ca", "thal"),
-    "chol+slope+ca+thal": ("chol", "slope", "ca", "thal"),
-    "exercise+ca+thal": ("thalach", "exang", "oldpeak", "slope", "ca", "thal"),
-    "all optional": ("trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak", "slope", "ca", "thal"),
-}
-"""Sets of fields to delete: single fields that matter, then the sets that other hospitals commonly lack."""
 
 
-def pattern_of(fields: Sequence[str]) -> int:
-    """Return the missing-data pattern of a record that lacks these fields."""
-    names = [FEATURE_NAMES[field] for field in OPTIONAL]
-    return sum(1 << names.index(field) for field in fields)
+def gap_sets(table: FeatureTable) -> dict[str, tuple[str, ...]]:
+    """Return the sets of fields that are deleted, by name; the first is empty, for complete records."""
+    return {COMPLETE: (), **table.gaps}
 
 
-def missing_patterns(base: int) -> dict[str, int]:
-    """Return the patterns of `MISSING_FIELDS` combined with `base`, the pattern that all records share, by name.
+def missing_patterns(gaps: Mapping[str, Sequence[str]], base: int, patterns: MissingPatterns) -> dict[str, int]:
+    """Return the patterns of gaps combined with `base`, the pattern that all records share, by name.
 
     Patterns that equal `base` are omitted, except the first, for complete records.
     """
-    patterns = {name: pattern_of(fields) | base for name, fields in MISSING_FIELDS.items()}
-    return {name: pattern for name, pattern in patterns.items() if name == COMPLETE or pattern != base}
-
-
-COMMON_GAP: Final = pattern_of(MISSING_FIELDS["slope+ca+thal"])
-"""The most common pattern in the other hospitals."""
+    found = {name: patterns.without(fields) | base for name, fields in gaps.items()}
+    return {name: pattern for name, pattern in found.items() if name == COMPLETE or pattern != base}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +46,30 @@ class OutOfFoldRisks:
 
 
 def repeated_cross_validation(
-    pipelines: Mapping[str, Any], matrix: Matrix, labels: Labels, seeds: Sequence[int], step: OnStep
+    pipelines: Mapping[str, Any],
+    matrix: Matrix,
+    labels: Labels,
+    table: FeatureTable,
+    seeds: Sequence[int],
+    step: OnStep,
 ) -> OutOfFoldRisks:
-    """Cross-validate unfitted pipelines on (n, 13) rows, once per seed, for each entry of `MISSING_FIELDS`."""
+    """Cross-validate unfitted pipelines on (n, fields) rows, once per seed, for each of the table's gaps."""
+    gaps = gap_sets(table)
     empty = np.empty((len(seeds), len(labels)))
-    risks = {model: {name: empty.copy() for name in MISSING_FIELDS} for model in pipelines}
+    risks = {model: {name: empty.copy() for name in gaps} for model in pipelines}
     for repeat, seed in enumerate(seeds):
         step(f"cross-validation {repeat + 1} of {len(seeds)}")
         for train, test in stratified_folds(labels, seed):
             for model, pipeline in pipelines.items():
                 fitted = clone(pipeline).fit(matrix[train], labels[train])
-                for name, fields in MISSING_FIELDS.items():
-                    rows = delete_fields(matrix[test], fields)
+                for name, fields in gaps.items():
+                    rows = delete_fields(matrix[test], fields, table)
                     risks[model][name][repeat, test] = fitted.predict_proba(rows)[:, 1]
     return OutOfFoldRisks(tuple(seeds), risks)
 
 
-def delete_fields(matrix: Matrix, fields: Sequence[str]) -> Matrix:
+def delete_fields(matrix: Matrix, fields: Sequence[str], table: FeatureTable) -> Matrix:
     """Return a copy of the rows with fields set to NaN."""
     deleted = matrix.copy()
-    deleted[:, [FEATURE_NAMES.index(name) for name in fields]] = np.nan
+    deleted[:, [table.names.index(name) for name in fields]] = np.nan
     return deleted

@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from schemas.features import FEATURE_NAMES, FEATURES
-from scoring.estimators import BINARY, COLUMN_FIELDS, ONE_HOT, SCALED, averages, new_preprocessor
+from scoring.compiled_table import CompiledTable
+from scoring.estimators import averages, new_preprocessor
 from scoring.logistic import logistic
 from scoring.submodels import centered, fit_logistic
 from training.arrays import Labels, Matrix
@@ -37,8 +37,8 @@ class Instability(msgspec.Struct, frozen=True):
 class BootstrapRefits(msgspec.Struct, frozen=True):
     """The logistic regression fitted on all patients and on bootstrap samples.
 
-    `average` (22,) is the mean of the preprocessed rows, `centered` (n, 22) are the rows minus it. The first row of
-    `coefficients` (1 + samples, 23) is the fit on all patients, the first column the intercept.
+    `average` (columns,) is the mean of the preprocessed rows, `centered` (n, columns) are the rows minus it. The first
+    row of `coefficients` (1 + samples, 1 + columns) is the fit on all patients, the first column the intercept.
     """
 
     average: Matrix
@@ -46,12 +46,12 @@ class BootstrapRefits(msgspec.Struct, frozen=True):
     coefficients: Matrix
 
 
-def bootstrap_refits(matrix: Matrix, labels: Labels, weights: Matrix) -> BootstrapRefits:
+def bootstrap_refits(matrix: Matrix, labels: Labels, weights: Matrix, compiled: CompiledTable) -> BootstrapRefits:
     """Fit the logistic regression once for each row of weights (1 + samples, n), of which the first is all ones.
 
     The preprocessor is fitted once, on all patients.
     """
-    inputs = new_preprocessor().fit_transform(matrix)
+    inputs = new_preprocessor(compiled.columns).fit_transform(matrix)
     average = averages(inputs)
     z = centered(inputs, average)
     used = np.ones((1, z.shape[1]), dtype=bool)
@@ -79,25 +79,33 @@ def instability(refits: BootstrapRefits, threshold: float) -> Instability:
     )
 
 
-def odds_ratios(refits: BootstrapRefits) -> dict[str, Estimate]:
+def odds_ratios(refits: BootstrapRefits, compiled: CompiledTable) -> dict[str, Estimate]:
     """Return the logistic regression's odds ratios, with their bootstrap intervals.
 
     Of a numeric field for one standard deviation, of a 0/1 field for 1 against 0, of a code against the average
     patient, who has each of the field's codes in part.
     """
     fits = refits.coefficients[:, 1:]
-    fields, coded = np.array(COLUMN_FIELDS), len(SCALED) + len(BINARY)
+    columns = compiled.columns
+    fields, coded = np.array(columns.field_of), len(columns.scaled) + len(columns.binary)
     same = (fields[:, None] == fields) & (np.arange(len(fields)) >= coded)
     against = fits - (fits * refits.average) @ same
-    return {name: bootstrap_estimate(np.exp(against[:, place])) for place, name in enumerate(column_names())}
+    return {name: bootstrap_estimate(np.exp(against[:, place])) for place, name in enumerate(column_names(compiled))}
 
 
-def column_names() -> list[str]:
-    """Return the names of the preprocessor's 22 columns, codes with their meaning."""
-    codes = {name: FEATURES[FEATURE_NAMES.index(name)].codes for name in ONE_HOT}
-    return [*SCALED, *BINARY, *(f"{name} {code} ({text})" for name in ONE_HOT for code, text in codes[name])]
+def column_names(compiled: CompiledTable) -> list[str]:
+    """Return the names of the preprocessor's columns, codes with their meaning."""
+    table, columns = compiled.table, compiled.columns
+    return [
+        *(table.names[j] for j in (*columns.scaled, *columns.binary)),
+        *(
+            f"{table.names[j]} {sent} ({meaning})"
+            for j in columns.one_hot
+            for sent, (_, meaning) in zip(table.features[j].sent, table.features[j].codes, strict=True)
+        ),
+    ]
 
 
-def parameter_count() -> int:
+def parameter_count(compiled: CompiledTable) -> int:
     """Return the free parameters of the logistic regression: one column of each coded field is redundant."""
-    return len(column_names()) - len(ONE_HOT)
+    return len(compiled.columns.field_of) - len(compiled.columns.one_hot)

@@ -1,32 +1,31 @@
-"""Performance in subgroups: by sex, age and kind of chest pain."""
+"""Performance in the subgroups of the feature table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
-from schemas.features import FEATURE_NAMES
+import numpy as np
+
+from schemas.tables.feature_table import FeatureTable
 from scoring.features import Mask
 from training.arrays import Matrix
 from training.estimates import with_both_outcomes
 from training.evaluation.inputs import EvaluationInputs
 from training.evaluation.metrics import Performance, performance, small_group_performance
 
-_AGE_SPLIT: Final = 55
-_ASYMPTOMATIC: Final = 4
 
-
-def patient_groups(matrix: Matrix) -> dict[str, Mask]:
-    """Return each group's mask over the rows (n, 13)."""
-    age, sex, pain = (matrix[:, FEATURE_NAMES.index(name)] for name in ("age", "sex", "cp"))
-    return {
-        "women": sex == 0,
-        "men": sex == 1,
-        f"under {_AGE_SPLIT} years": age < _AGE_SPLIT,
-        f"{_AGE_SPLIT} years and over": age >= _AGE_SPLIT,
-        "chest pain asymptomatic (cp 4)": pain == _ASYMPTOMATIC,
-        "other chest pain (cp 1 to 3)": pain != _ASYMPTOMATIC,
-    }
+def patient_groups(matrix: Matrix, table: FeatureTable) -> dict[str, Mask]:
+    """Return each subgroup's mask over the rows (n, fields)."""
+    masks = {}
+    for group in table.subgroups:
+        values = matrix[:, table.names.index(group.field)]
+        if group.codes:
+            masks[group.name] = np.isin(values, group.codes)
+        else:
+            low = -np.inf if group.at_least is None else group.at_least
+            high = np.inf if group.below is None else group.below
+            masks[group.name] = (values >= low) & (values < high)
+    return masks
 
 
 def subgroup_performance(
@@ -41,6 +40,6 @@ def subgroup_performance(
 
     return {
         name: {model: performance_of(mask, runs) for model, runs in risks.items()}
-        for name, mask in patient_groups(inputs.matrix).items()
+        for name, mask in patient_groups(inputs.matrix, inputs.compiled.table).items()
         if mask.any()
     }

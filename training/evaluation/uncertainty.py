@@ -13,12 +13,13 @@ from typing import Any, Final
 import numpy as np
 from sklearn.base import clone
 
+from scoring.compiled_table import CompiledTable
 from scoring.estimators import averages, new_preprocessor
 from scoring.features import Mask
-from scoring.groups import GROUPS, Groups, groups_of
+from scoring.groups import Groups
 from scoring.logistic import logistic
-from scoring.missingness import OPTIONAL, PATTERNS
-from scoring.submodels import PatternSubmodels, centered, fit_logistic, used_columns
+from scoring.missingness import MissingPatterns
+from scoring.submodels import PatternSubmodels, centered, fit_logistic
 from scoring.uncertainty import COVERAGE, Uncertainty
 from training.arrays import Labels, Matrix
 from training.candidates import is_linear, linear_of, penalty_of
@@ -34,49 +35,58 @@ _MIN_FOR_LIMIT: Final = 10
 
 
 def measure_uncertainty(
-    classifier: Any, inputs: Matrix, matrix: Matrix, labels: Labels, seed: int, bootstraps: int
+    classifier: Any,
+    inputs: Matrix,
+    matrix: Matrix,
+    labels: Labels,
+    compiled: CompiledTable,
+    seed: int,
+    bootstraps: int,
 ) -> Uncertainty:
-    """Measure the uncertainty of a fitted classifier on its training rows, preprocessed (n, 22) and before (n, 13).
+    """Measure the uncertainty of a fitted classifier on its training rows.
+
+    `inputs` (n, columns) are the rows preprocessed, `matrix` (n, fields) before.
 
     A forest has no interval and no distance: it would have to be refitted for each bootstrap sample and pattern.
     """
-    groups, risks = groups_of(matrix), risks_by_pattern(classifier, matrix, labels, seed)
-    limits, coverage = label_limits(labels, groups, risks), label_coverage(labels, groups, risks)
-    base = base_pattern(matrix)
-    complete = complete_rows(matrix, base)
+    patterns = compiled.patterns
+    groups, risks = compiled.groups.of(matrix), risks_by_pattern(classifier, matrix, labels, compiled, seed)
+    limits, coverage = label_limits(labels, groups, risks, compiled), label_coverage(labels, groups, risks, compiled)
+    base = base_pattern(matrix, patterns)
+    complete = complete_rows(matrix, base, patterns)
     if not is_linear(classifier) or complete.sum() < MIN_PATIENTS:
         return Uncertainty(None, None, None, limits, coverage)
     weights = bootstrap_weights(len(labels), seed, bootstraps)[1:]
     z = centered(inputs, averages(inputs))
-    fits = bootstrap_coefficients(classifier, z, labels, weights, used_columns())
-    reach, sampling = interval_reaches(fits, z, weights, groups, complete, base)
-    effective = np.arange(PATTERNS) | base
-    reach = widen_with_missing(np.maximum(reach, sampling)[effective])
+    fits = bootstrap_coefficients(classifier, z, labels, weights, compiled.pattern_columns.used)
+    reach, sampling = interval_reaches(fits, z, weights, groups, len(compiled.groups), complete, base)
+    effective = np.arange(patterns.count) | base
+    reach = widen_with_missing(np.maximum(reach, sampling)[effective], patterns)
     distance = mean_distances(risks, complete, base)[effective]
     return Uncertainty(_rounded(reach), _rounded(sampling[effective]), _rounded(distance), limits, coverage)
 
 
-def base_pattern(matrix: Matrix) -> int:
-    """Return the pattern of the fields that fewer than half of the training rows (n, 13) have, 0 without such fields.
+def base_pattern(matrix: Matrix, patterns: MissingPatterns) -> int:
+    """Return the pattern of the fields that fewer than half of the training rows (n, fields) have; 0: none.
 
     The effect of these fields cannot be estimated, so a record counts as complete without them.
     """
-    rare = np.isnan(matrix[:, OPTIONAL]).mean(axis=0) > 0.5  # noqa: PLR2004  # a half
-    return int((rare << np.arange(len(OPTIONAL))).sum())
+    rare = np.isnan(matrix[:, patterns.optional]).mean(axis=0) > 0.5  # noqa: PLR2004  # a half
+    return int((rare << np.arange(len(patterns.optional))).sum())
 
 
-def complete_rows(matrix: Matrix, base: int) -> Mask:
-    """Return which rows (n, 13) have all fields except those of the base pattern."""
-    needed = [field for bit, field in enumerate(OPTIONAL) if not base >> bit & 1]
+def complete_rows(matrix: Matrix, base: int, patterns: MissingPatterns) -> Mask:
+    """Return which rows (n, fields) have all fields except those of the base pattern."""
+    needed = [field for bit, field in enumerate(patterns.optional) if not base >> bit & 1]
     complete: Mask = np.logical_and.reduce(~np.isnan(matrix[:, needed]), axis=1)
     return complete
 
 
 def bootstrap_coefficients(classifier: Any, z: Matrix, labels: Labels, weights: Matrix, used: Mask) -> Iterator[Matrix]:
-    """Refit a linear classifier's regressions on bootstrap samples; yield coefficients (patterns, 23).
+    """Refit a linear classifier's regressions on bootstrap samples; yield coefficients (patterns, 1 + columns).
 
-    `z` (n, 22) are the centred rows, `weights` (samples, n) the counts of each row in each sample, `used`
-    (patterns, 22) the columns that each pattern has.
+    `z` (n, columns) are the centred rows, `weights` (samples, n) the counts of each row in each sample, `used`
+    (patterns, columns) the columns that each pattern has.
     """
     fitted = used if isinstance(classifier, PatternSubmodels) else np.ones((1, z.shape[1]), dtype=bool)
     kept = np.column_stack([np.ones(len(used)), used])
@@ -86,9 +96,9 @@ def bootstrap_coefficients(classifier: Any, z: Matrix, labels: Labels, weights: 
 
 
 def interval_reaches(
-    fits: Iterator[Matrix], z: Matrix, weights: Matrix, groups: Groups, complete: Mask, base: int
+    fits: Iterator[Matrix], z: Matrix, weights: Matrix, groups: Groups, group_count: int, complete: Mask, base: int
 ) -> tuple[Matrix, Matrix]:
-    """Return the reach of 90% intervals below and above log-odds, total and due to sampling, each (patterns, 4, 2).
+    """Return the reach of 90% intervals below and above log-odds, total and by sampling, each (patterns, groups, 2).
 
     Each model is compared with the model of the next sample on complete rows that it was not trained on. The total
     compares its log-odds under each pattern with the other's for the complete record (`base`); the sampling part
@@ -104,18 +114,18 @@ def interval_reaches(
         sampling.append((other - own).astype(np.float32))
         group.append(groups[out_of_bag])
         before = after
-    enough = np.bincount(groups[complete], minlength=len(GROUPS)) >= MIN_PATIENTS
+    enough = np.bincount(groups[complete], minlength=group_count) >= MIN_PATIENTS
     group_of = np.concatenate(group)
     return _tails(np.concatenate(total), group_of, enough), _tails(np.concatenate(sampling), group_of, enough)
 
 
 def _tails(differences: Matrix, groups: Groups, enough: Mask) -> Matrix:
-    """Return the limits (patterns, 4, 2) of the central 90% of differences (cases, patterns), as distances from 0.
+    """Return the limits (patterns, groups, 2) of the central 90% of differences (cases, patterns), as distances from 0.
 
     A group with too few patients gets the limits of all patients.
     """
-    limits = np.empty((differences.shape[1], len(GROUPS), 2))
-    for group in range(len(GROUPS)):
+    limits = np.empty((differences.shape[1], len(enough), 2))
+    for group in range(len(enough)):
         own = differences[groups == group]
         cases = own if enough[group] and len(own) else differences
         below, above = np.quantile(cases, _TAILS, axis=0)
@@ -123,24 +133,24 @@ def _tails(differences: Matrix, groups: Groups, enough: Mask) -> Matrix:
     return limits
 
 
-def widen_with_missing(reach: Matrix) -> Matrix:
-    """Widen reaches (1024, 4, 2) so that they never shrink as fields go missing."""
+def widen_with_missing(reach: Matrix, patterns: MissingPatterns) -> Matrix:
+    """Widen reaches (patterns, groups, 2) so that they never shrink as fields go missing."""
     wide = reach.copy()
-    for bit in range(len(OPTIONAL)):
-        with_field, without = _pattern_pairs(bit)
+    for bit in range(len(patterns.optional)):
+        with_field, without = _pattern_pairs(bit, patterns.count)
         wide[without] = np.maximum(wide[without], wide[with_field])
     return wide
 
 
-def _pattern_pairs(bit: int) -> tuple[Groups, Groups]:
+def _pattern_pairs(bit: int, count: int) -> tuple[Groups, Groups]:
     """Return the patterns with an optional field, and the same patterns without it."""
-    patterns = np.arange(PATTERNS)
+    patterns = np.arange(count)
     with_field = patterns[patterns >> bit & 1 == 0]
     return with_field, with_field | 1 << bit
 
 
 def mean_distances(risks: Matrix, complete: Mask, base: int) -> Matrix:
-    """Return the mean absolute difference (1024,) of out-of-fold risks (n, 1024) from those of complete records."""
+    """Return the mean absolute difference (patterns,) of out-of-fold risks (n, patterns) from complete records'."""
     distance: Matrix = np.abs(risks - risks[:, [base]])[complete].mean(axis=0)
     return distance
 
@@ -151,55 +161,55 @@ def _rounded(table: Matrix) -> Matrix:
     return rounded
 
 
-def risks_by_pattern(classifier: Any, matrix: Matrix, labels: Labels, seed: int) -> Matrix:
-    """Return the out-of-fold risk of each row under each pattern, (n, 1024); of a forest only for complete records."""
-    risks = np.empty((len(labels), PATTERNS))
+def risks_by_pattern(classifier: Any, matrix: Matrix, labels: Labels, compiled: CompiledTable, seed: int) -> Matrix:
+    """Return the out-of-fold risk of each row by pattern, (n, patterns); of a forest only for complete records."""
+    risks = np.empty((len(labels), compiled.patterns.count))
     for train, test in stratified_folds(labels, seed):
-        risks[test] = refit_risks(classifier, matrix[train], labels[train], matrix[test])
+        risks[test] = refit_risks(classifier, matrix[train], labels[train], matrix[test], compiled)
     return risks
 
 
-def refit_risks(classifier: Any, matrix: Matrix, labels: Labels, test: Matrix) -> Matrix:
-    """Fit a clone on rows (n, 13); return the risks of other rows (m, 13) by pattern, (m, 1024), else NaN."""
-    preprocessor = new_preprocessor().fit(matrix)
+def refit_risks(classifier: Any, matrix: Matrix, labels: Labels, test: Matrix, compiled: CompiledTable) -> Matrix:
+    """Fit a clone on rows (n, fields); return the risks of other rows (m, fields), (m, patterns), else NaN."""
+    preprocessor = new_preprocessor(compiled.columns).fit(matrix)
     trained, inputs = preprocessor.transform(matrix), preprocessor.transform(test)
     fitted = clone(classifier).fit(trained, labels)
     if is_linear(classifier):
-        return _of_linear(fitted, inputs, averages(trained))
-    risks = np.full((len(test), PATTERNS), np.nan)
+        return _of_linear(fitted, inputs, averages(trained), compiled.pattern_columns.used)
+    risks = np.full((len(test), compiled.patterns.count), np.nan)
     risks[:, 0] = fitted.predict_proba(inputs)[:, 1]
     return risks
 
 
-def _of_linear(fitted: Any, inputs: Matrix, center: Matrix) -> Matrix:
+def _of_linear(fitted: Any, inputs: Matrix, center: Matrix, used: Mask) -> Matrix:
     intercepts, coefficients = linear_of(fitted)
-    log_odds: Matrix = centered(inputs, center) @ (coefficients * used_columns()).T + intercepts
+    log_odds: Matrix = centered(inputs, center) @ (coefficients * used).T + intercepts
     return logistic(log_odds)
 
 
-def label_limits(labels: Labels, groups: Groups, risks: Matrix) -> Matrix:
-    """Return the largest risk for label 0 and the smallest for label 1, (patterns, 4, 2), from `risks` (n, patterns).
+def label_limits(labels: Labels, groups: Groups, risks: Matrix, compiled: CompiledTable) -> Matrix:
+    """Return the largest risk for label 0 and the smallest for 1, (patterns, groups, 2), from `risks` (n, patterns).
 
     Mondrian conformal prediction by outcome and group, with out-of-fold risks: the limit includes 90% of the group's
     patients with the outcome. The models of the folds approximate the final one, so the coverage is measured
     (`training.evaluation.label_sets`) and not guaranteed.
     """
-    limits = np.empty((risks.shape[1], len(GROUPS), 2))
-    for group in range(len(GROUPS)):
-        without, having = (risks[calibration_group(labels, groups, group, outcome)] for outcome in _OUTCOMES)
+    limits = np.empty((risks.shape[1], len(compiled.groups), 2))
+    for group in range(len(compiled.groups)):
+        without, having = (risks[calibration_group(labels, groups, group, outcome, compiled)] for outcome in _OUTCOMES)
         limits[:, group, 0] = _upper_limit(without)
         limits[:, group, 1] = -_upper_limit(-having)
     return limits
 
 
-def calibration_group(labels: Labels, groups: Groups, group: int, outcome: int) -> Mask:
+def calibration_group(labels: Labels, groups: Groups, group: int, outcome: int, compiled: CompiledTable) -> Mask:
     """Return which patients set a group's limit for an outcome: the group's patients with it, if at least 10.
 
-    Otherwise those of either sex with the same kind of chest pain, if at least 10; otherwise all with the outcome.
+    Otherwise those of the similar groups (`PatientGroups.similar`), if at least 10; otherwise all with the outcome.
     """
     with_outcome: Mask = labels == outcome
-    for wider in (groups == group, groups % 2 == group % 2):
-        chosen: Mask = wider & with_outcome
+    for wider in ([group], compiled.groups.similar(group)):
+        chosen: Mask = np.isin(groups, wider) & with_outcome
         if chosen.sum() >= _MIN_FOR_LIMIT:
             return chosen
     return with_outcome
@@ -215,17 +225,17 @@ def _rank(patients: int) -> int:
     return min(ceil((patients + 1) * COVERAGE), patients) - 1
 
 
-def label_coverage(labels: Labels, groups: Groups, risks: Matrix) -> Matrix:
-    """Count each group's patients by outcome, and those whose label set has it, (4, 2, 2), from risks (n, patterns).
+def label_coverage(labels: Labels, groups: Groups, risks: Matrix, compiled: CompiledTable) -> Matrix:
+    """Count each group's patients by outcome, and those whose label set has it, (groups, 2, 2).
 
     Uses the pattern with the lowest coverage; each patient's limits are set by the other patients.
     """
     known = risks[:, ~np.isnan(risks).any(axis=0)]
-    counts = np.zeros((len(GROUPS), len(_OUTCOMES), 2))
-    for group in range(len(GROUPS)):
+    counts = np.zeros((len(compiled.groups), len(_OUTCOMES), 2))
+    for group in range(len(compiled.groups)):
         for outcome in _OUTCOMES:
             beyond = (1 - 2 * outcome) * known
-            peers = np.sort(beyond[calibration_group(labels, groups, group, outcome)], axis=0)
+            peers = np.sort(beyond[calibration_group(labels, groups, group, outcome, compiled)], axis=0)
             own = beyond[(labels == outcome) & (groups == group)]
             rank = _rank(len(peers) - 1)
             # Leaving out a patient within the limit moves the limit to the next patient.

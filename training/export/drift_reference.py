@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from schemas.features import FEATURES, Feature
+from schemas.tables.feature_table import Feature, FeatureTable
 from scoring.drift import REFERENCE_SCHEMA, RISK_EDGES, FieldReference, Histogram, Reference, Vector
 from training.arrays import Matrix
 from training.evaluation.cross_validation import CrossValidation
@@ -16,12 +16,12 @@ from training.evaluation.cross_validation import CrossValidation
 _BINS: Final = 10
 
 
-def new_reference(matrix: Matrix, evaluations: Sequence[CrossValidation]) -> Reference:
-    """Return histograms of the training rows (n, 13), and of each model's out-of-fold risks.
+def new_reference(matrix: Matrix, table: FeatureTable, evaluations: Sequence[CrossValidation]) -> Reference:
+    """Return histograms of the training rows (n, fields), and of each model's out-of-fold risks.
 
     In-sample risks are too extreme: compared with them, new patients would always seem to have drifted.
     """
-    columns = zip(FEATURES, matrix.T, strict=True)
+    columns = zip(table.features, matrix.T, strict=True)
     return Reference(
         schema=REFERENCE_SCHEMA,
         rows=len(matrix),

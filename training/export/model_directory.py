@@ -24,12 +24,14 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import Pipeline
 
 from schemas.errors import SettingsError
-from schemas.features import FEATURE_TABLE_VERSION, FEATURES
+from schemas.tables.feature_table import FeatureTable
+from scoring.compiled_table import CompiledTable
 from scoring.model_artifact import (
     BEST_MODEL_FILE,
     MANIFEST_FILE,
     MANIFEST_SCHEMA,
     PREPROCESSOR_FILE,
+    TABLE_FILE,
     DataEntry,
     FileEntry,
     Manifest,
@@ -76,8 +78,9 @@ class TrainedModel:
 
 @dataclass(frozen=True, slots=True)
 class FittedModels:
-    """The contents of a model directory. `matrix` (n, 13) are the training rows before preprocessing."""
+    """The contents of a model directory. `matrix` (n, fields) are the training rows before preprocessing."""
 
+    compiled: CompiledTable
     preprocessor: Any
     models: tuple[TrainedModel, ...]
     best: str
@@ -118,13 +121,20 @@ def refuse_foreign_folder(folder: Path) -> None:
 
 def model_files(training: FittedModels) -> dict[str, bytes]:
     """Return the content of all files except the manifest, by name."""
-    contents = {PREPROCESSOR_FILE: as_joblib(training.preprocessor), **training.documents}
+    compiled = training.compiled
+    contents = {
+        TABLE_FILE: compiled.table.as_json(),
+        PREPROCESSOR_FILE: as_joblib(training.preprocessor),
+        **training.documents,
+    }
     width = training.preprocessor.transform(training.matrix[:1]).shape[1]
     for model in training.models:
         contents[model.file] = as_joblib(model.classifier)
-        plain = new_portable_model(training.preprocessor, model.classifier, model.uncertainty)
+        plain = new_portable_model(training.preprocessor, model.classifier, model.uncertainty, compiled)
         if plain:
-            contents[model.plain_file] = with_answers(plain, _ranges(training.matrix)).as_json()
+            contents[model.plain_file] = with_answers(
+                plain, _ranges(training.matrix, compiled.table), compiled
+            ).as_json()
         forest = forest_of(model.classifier)
         if model.onnx_file and forest is not None:
             contents[model.onnx_file] = as_onnx(forest, width)
@@ -180,10 +190,10 @@ def new_manifest(training: FittedModels, contents: Mapping[str, bytes]) -> Manif
         best=training.best,
         threshold=training.threshold,
         seed=training.seed,
-        feature_table=FEATURE_TABLE_VERSION,
+        feature_table=training.compiled.table.identifier,
         data=training.data,
         versions=library_versions(),
-        training_range=_ranges(training.matrix),
+        training_range=_ranges(training.matrix, training.compiled.table),
         models={model.name: _entry(model, contents) for model in training.models},
         files={name: FileEntry.of(content) for name, content in contents.items()},
     )
@@ -194,10 +204,10 @@ def library_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
 
 
-def _ranges(matrix: Matrix) -> dict[str, tuple[float, float]]:
+def _ranges(matrix: Matrix, table: FeatureTable) -> dict[str, tuple[float, float]]:
     """Return the range of each field; for a field without values, the legal limits reversed: an empty range."""
     ranges = {}
-    for feature, column in zip(FEATURES, matrix.T, strict=True):
+    for feature, column in zip(table.features, matrix.T, strict=True):
         measured = column[~np.isnan(column)]
         low, high = (measured.min(), measured.max()) if len(measured) else feature.interval[::-1]
         ranges[feature.name] = (float(low), float(high))
@@ -218,7 +228,7 @@ def classifier_params(classifier: Any) -> dict[str, Any]:
     """Return the parameters of the classifier itself, without those of the imputation before it."""
     inner = classifier["classify"] if isinstance(classifier, Pipeline) else classifier
     params: dict[str, Any] = inner.get_params(deep=False)
-    return params
+    return {name: value for name, value in params.items() if isinstance(value, str | int | float | None)}
 
 
 def as_json(manifest: Manifest) -> bytes:

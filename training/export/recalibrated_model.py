@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from schemas.errors import ArtifactError, DataError, SettingsError
+from scoring.compiled_table import CompiledTable
 from scoring.isolated_load import VerifiedModel, verify_model
 from scoring.logistic import logistic
 from scoring.model_artifact import (
@@ -22,12 +23,12 @@ from scoring.model_artifact import (
     MANIFEST_FILE,
     PREPROCESSOR_FILE,
     REFERENCE_FILE,
+    TABLE_FILE,
     Artifact,
     FileEntry,
     Manifest,
 )
 from scoring.portable_model import PortableModel
-from scoring.reference_cases import reference_cases
 from training.arrays import Labels, Matrix, Risks
 from training.candidates import is_linear
 from training.evaluation.recalibration import MIN_OUTCOMES, Advice, propose_shift, shift_risks
@@ -136,16 +137,17 @@ def _contents(artifact: Artifact, made: Recalibration, done: tuple[Recalibration
     entry, fitted = manifest.models[name], artifact.fitted()
     if artifact.plain is None or entry.plain is None or not is_linear(fitted.classifier):
         raise ArtifactError(f"{name} has no intercept to shift: recalibrate a logistic regression (--name)")
-    version = _version(made)
+    version, compiled = _version(made), CompiledTable(artifact.table)
     classifier = _shifted_classifier(fitted.classifier, made.applied)
-    risks = classifier.predict_proba(fitted.preprocessor.transform(reference_cases()))[:, 1]
+    risks = classifier.predict_proba(fitted.preprocessor.transform(compiled.reference_cases))[:, 1]
     plain = shifted_plain(PortableModel.from_json(artifact.plain), made.applied, made.standard_error)
     pickled, ranges = as_joblib(classifier), manifest.training_range
     contents = {
         PREPROCESSOR_FILE: as_joblib(fitted.preprocessor),
         entry.file: pickled,
         BEST_MODEL_FILE: pickled,
-        entry.plain: with_answers(msgspec.structs.replace(plain, reference_risks=risks), ranges).as_json(),
+        TABLE_FILE: artifact.table.as_json(),
+        entry.plain: with_answers(msgspec.structs.replace(plain, reference_risks=risks), ranges, compiled).as_json(),
         RECALIBRATION_FILE: Recalibrations(RECALIBRATION_SCHEMA, done).as_json(),
         **recalibrated_cards(artifact, version, done),
     }

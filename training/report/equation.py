@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from schemas.features import FEATURE_NAMES, FEATURES
-from scoring.estimators import BINARY, ONE_HOT, SCALED
+from scoring.compiled_table import CompiledTable
 from training.arrays import Matrix
 from training.candidates import center_of, linear_of
 
@@ -25,7 +24,9 @@ class Equation(msgspec.Struct, frozen=True):
     codes: dict[str, dict[str, float]]
 
 
-def equation(preprocessor: Any, classifier: Any, model: int, without: tuple[str, ...]) -> Equation:
+def equation(
+    preprocessor: Any, classifier: Any, compiled: CompiledTable, model: int, without: tuple[str, ...]
+) -> Equation:
     """Return the equation of one of a linear classifier's models: 0, or the missing-data pattern of a sub-model."""
     intercepts, coefficients = linear_of(classifier)
     center = center_of(classifier)
@@ -33,19 +34,18 @@ def equation(preprocessor: Any, classifier: Any, model: int, without: tuple[str,
         raise TypeError("only a linear model has an equation")
     weights: Matrix = coefficients[model]
     scaler = preprocessor.named_transformers_["scaled"]
-    scales, affine = len(SCALED), len(SCALED) + len(BINARY)
+    table, columns = compiled.table, compiled.columns
+    numeric = [table.names[j] for j in (*columns.scaled, *columns.binary)]
+    scales, affine = len(columns.scaled), len(numeric)
     per_unit = np.concatenate([weights[:scales] / scaler.scale_, weights[scales:affine]])
     shift = (weights * center).sum() + (weights[:scales] * scaler.mean_ / scaler.scale_).sum()
     codes, column = {}, affine
-    for name in ONE_HOT:
-        legal = FEATURES[FEATURE_NAMES.index(name)].codes
-        codes[name] = {str(code): float(weights[column + j]) for j, (code, _) in enumerate(legal)}
-        column += len(legal)
+    for feature in (table.features[j] for j in columns.one_hot):
+        codes[feature.name] = {str(sent): float(weights[column + j]) for j, sent in enumerate(feature.sent)}
+        column += len(feature.codes)
     return Equation(
         without=without,
         intercept=float(intercepts[model] - shift),
-        slopes={
-            name: float(slope) for name, slope in zip((*SCALED, *BINARY), per_unit, strict=True) if name not in without
-        },
+        slopes={name: float(slope) for name, slope in zip(numeric, per_unit, strict=True) if name not in without},
         codes={name: values for name, values in codes.items() if name not in without},
     )

@@ -11,12 +11,11 @@ from typing import Any
 
 import msgspec
 
-from schemas.features import FEATURES, TARGET_DEFINITION, Feature
 from schemas.records import Score
-from scoring.missingness import missing_fields
+from schemas.tables.feature_table import Feature, FeatureTable
+from scoring.compiled_table import CompiledTable
 from scoring.model_artifact import DataEntry
 from training.candidates import is_linear
-from training.evaluation.repeated_cv import COMMON_GAP
 from training.evaluation.results import EvaluationReport
 from training.report.equation import Equation, equation
 from training.report.markdown import images, table
@@ -43,6 +42,7 @@ class Card(msgspec.Struct, frozen=True):
     data: DataEntry
     training: str
     predictors: dict[str, str]
+    required: tuple[str, ...]
     versions: dict[str, str]
     seed: int
     threshold: float
@@ -59,12 +59,19 @@ class Card(msgspec.Struct, frozen=True):
 
 
 def new_card(
-    report: EvaluationReport, preprocessor: Any, best: Any, model_version: str, versions: Mapping[str, str]
+    report: EvaluationReport,
+    preprocessor: Any,
+    best: Any,
+    compiled: CompiledTable,
+    model_version: str,
+    versions: Mapping[str, str],
 ) -> Card:
     """Return the card of a run's best model, a fitted classifier."""
     imputes = getattr(best, "imputes", True)
-    models = ((0, ()),) if imputes else ((0, ()), (COMMON_GAP, missing_fields(COMMON_GAP)))
-    equations = tuple(equation(preprocessor, best, *each) for each in models) if is_linear(best) else ()
+    feature_table, patterns = compiled.table, compiled.patterns
+    gap = patterns.without(feature_table.gaps.get(feature_table.common_gap, ()))
+    models = [(0, ())] if imputes or not gap else [(0, ()), (gap, patterns.fields(gap))]
+    equations = tuple(equation(preprocessor, best, compiled, *each) for each in models) if is_linear(best) else ()
     return Card(
         schema="heartstream-model-card/2",
         model=report.selection.best,
@@ -72,10 +79,11 @@ def new_card(
         disclaimer=report.data.disclaimer,
         intended_use=INTENDED,
         out_of_scope=out_of_scope(report),
-        outcome=TARGET_DEFINITION,
+        outcome=_outcome(feature_table),
         data=report.data,
         training=training_text(report, imputes=imputes),
-        predictors={feature.name: _predictor(feature) for feature in FEATURES},
+        predictors={feature.name: _predictor(feature) for feature in feature_table.features},
+        required=tuple(feature.name for feature in feature_table.features if feature.required),
         versions=dict(versions),
         seed=report.seed,
         threshold=report.threshold,
@@ -87,8 +95,13 @@ def new_card(
     )
 
 
+def _outcome(feature_table: FeatureTable) -> str:
+    outcome = feature_table.outcome
+    return f"{outcome.column} {' or '.join(map(str, outcome.positive))}: {outcome.meaning}"
+
+
 def _predictor(feature: Feature) -> str:
-    codes = ", ".join(f"{code} {meaning}" for code, meaning in feature.codes)
+    codes = ", ".join(f"{sent} {meaning}" for sent, (_, meaning) in zip(feature.sent, feature.codes, strict=True))
     return f"{feature.meaning} [{feature.unit or 'code'}]" + (f": {codes}" if codes else "")
 
 
@@ -129,7 +142,7 @@ def _data(card: Card, report: EvaluationReport) -> Iterator[str]:
     yield "Predictors:\n"
     yield table(
         ["field", "meaning", "may be missing"],
-        ([feature.name, card.predictors[feature.name], "no" if feature.required else "yes"] for feature in FEATURES),
+        ([name, meaning, "no" if name in card.required else "yes"] for name, meaning in card.predictors.items()),
     )
     if report.full is not None:
         size = report.full.sample_size

@@ -23,7 +23,7 @@ _KERNEL: Final = {"name": "python3", "display_name": "Python 3", "language": "py
 _SHOW: Final = """\
 from IPython.display import Image, Markdown, display
 
-from schemas.features import FEATURE_NAMES
+from schemas.tables.builtin import UCI_HEART
 from training.data.exploration import *
 from training.data.frames import digest, read_snapshot, site_rows, target
 from training.report.figures.data import DATA_FIGURES
@@ -88,7 +88,7 @@ CELLS: Final[Sequence[tuple[str, str]]] = (
         (
             "labels = target(cleveland)\n"
             "groups = {'no disease': labels == 0, 'disease': labels == 1}\n"
-            "display(Markdown(table(['', *groups], table_one(cleveland, FEATURE_NAMES, groups))))"
+            "display(Markdown(table(['', *groups], table_one(cleveland, UCI_HEART.names, groups))))"
         ),
     ),
 )

@@ -17,6 +17,7 @@ from sklearn.base import clone
 from training.candidates import CANDIDATES, new_pipeline
 from training.data.exploration import SITE_NAMES
 from training.data.frames import TRAINING_SITE, features, read_snapshot, site_rows, target
+from training.data.uci import UCI
 from training.evaluation.cross_validation import stratified_folds
 from training.evaluation.recalibration import HARM_SIZES, Harm
 from training.evaluation.recalibration_harm import simulate_recalibration
@@ -57,7 +58,7 @@ def simulate(sizes: Sequence[int] = HARM_SIZES) -> dict[str, tuple[Harm, ...]]:
     matrix, labels = features(training_rows), target(training_rows)
     found = {}
     for candidate in CANDIDATES:
-        pipeline, risks = new_pipeline(candidate.new(_SEED)), np.empty(len(labels))
+        pipeline, risks = new_pipeline(candidate.new(UCI, _SEED), UCI), np.empty(len(labels))
         for train, test in stratified_folds(labels, _SEED):
             risks[test] = clone(pipeline).fit(matrix[train], labels[train]).predict_proba(matrix[test])[:, 1]
         found[candidate.name] = simulate_recalibration(pipeline, patients, risks, _SEED, sizes)

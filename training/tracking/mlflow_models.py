@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from schemas.features import FEATURE_NAMES, FEATURES
+from schemas.tables.builtin import UCI_HEART
 from training.evaluation.model_selection import SelectionCriteria, select
 from training.tracking.model_wheel import PACKAGE, write_code
 
@@ -90,11 +90,8 @@ def input_example() -> Any:
     """
     import pandas as pd  # noqa: PLC0415  # with MLflow
 
-    middle = {
-        feature.name: float(feature.codes[0][0] if feature.codes else round(sum(feature.support or (0, 0)) / 2))
-        for feature in FEATURES
-    }
-    return pd.DataFrame([[middle[name] for name in FEATURE_NAMES]], columns=list(FEATURE_NAMES), dtype="float64")
+    example = {name: value for name, value in UCI_HEART.example.items() if name in UCI_HEART.names}
+    return pd.DataFrame([example], columns=list(UCI_HEART.names), dtype="float64")
 
 
 def register(client: MlflowClient, run_id: str, report: TrainingResult, ids: Mapping[str, str]) -> RegisteredVersion:

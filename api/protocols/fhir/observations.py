@@ -11,11 +11,11 @@ from msgspec import UNSET
 from api.protocols.fhir.bundle import BundleIssue, BundleResource, bundle_issue
 from api.protocols.fhir.dates import Days, days_of
 from schemas.errors import RejectionCode
-from schemas.features import FEATURES
 from schemas.fhir.mapping import BLOOD_PRESSURE_PANEL, BY_CODE, CODED, FINAL, FLAGS, LOINC, OWN, UCUM, Cut, Measure
 from schemas.fhir.requests import SentConcept, SentObservation, SentQuantity, SentValue
+from schemas.tables.builtin import UCI_HEART
 
-_FEATURES: Final = {feature.name: feature for feature in FEATURES}
+_FEATURES: Final = UCI_HEART.by_name
 _MAX_CODE_DIGITS: Final = 3
 _DECIMALS: Final = 6
 _VALUES: Final = tuple(field.name for field in msgspec.structs.fields(SentValue) if field.name.startswith("value_"))

@@ -15,11 +15,12 @@ from api.protocols.fhir.observations import ObservedField, parse_observation
 from api.protocols.fhir.patient import SubjectPatient, age_of, find_patient, sex_of
 from api.protocols.inference import encode_record
 from schemas.errors import RejectionCode, ValidationIssue
-from schemas.features import FEATURE_NAMES
 from schemas.fhir.requests import SentObservation, SentReference
+from schemas.record_format import RecordFormat
 from schemas.records import PatientRecord
-from schemas.validation import validate
+from schemas.tables.builtin import UCI_HEART
 
+_FORMAT: Final = RecordFormat(UCI_HEART)
 _TOMORROW: Final = dt.timedelta(days=1)
 """An Observation of tomorrow is valid: in some time zone it is tomorrow already."""
 _PLACEHOLDER_ID: Final = "nobody"
@@ -127,11 +128,11 @@ def _build_record(state: _ParseState, today: dt.date) -> ParsedBundle | tuple[Va
             numbers["age"] = age.years
             notes.extend([age.note] if age.note else [])
     record = encode_record(
-        {"patient_id": patient.id if patient else _PLACEHOLDER_ID, **dict.fromkeys(FEATURE_NAMES), **numbers}
+        {"patient_id": patient.id if patient else _PLACEHOLDER_ID, **dict.fromkeys(UCI_HEART.names), **numbers}
     )
     if state.issues:
         return tuple(_all_issues(state, record, paths))
-    used = tuple(each for name in FEATURE_NAMES for each in state.observed.get(name, ()))
+    used = tuple(each for name in UCI_HEART.names for each in state.observed.get(name, ()))
     return ParsedBundle(record, state.subject, used, tuple(dict.fromkeys(notes)), paths)
 
 
@@ -141,7 +142,7 @@ def _all_issues(state: _ParseState, record: bytes, paths: Mapping[str, str]) -> 
     excluded = {each.field for each in state.issues}
     if state.patient is None:
         excluded |= {"age", "sex"}
-    validated = validate(record)
+    validated = _FORMAT.validate(record)
     if not isinstance(validated, PatientRecord):
         yield from (_locate(issue, paths) for issue in validated if issue.pointer[1:] not in excluded)
 

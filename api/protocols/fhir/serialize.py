@@ -23,7 +23,6 @@ from schemas.fhir.responses import (
 )
 from schemas.records import Score, WarningCode
 from scoring.batches import JsonBatch
-from scoring.groups import groups_of
 from scoring.scorer import Scorer
 from scoring.wording import INTERVAL, UNCERTAIN, single_label
 
@@ -128,9 +127,10 @@ def _notes(parsed: ParsedBundle, score: Score, scorer: Scorer) -> Iterator[str]:
             "missing fields could still show."
         )
     if isinstance(score.label_set, tuple):
-        (group,) = groups_of(JsonBatch([parsed.record]).decode().matrix).tolist()
+        compiled = scorer.compiled
+        (group,) = compiled.groups.of(JsonBatch([parsed.record]).decode(compiled).matrix).tolist()
         single = len(score.label_set) == 1
-        yield single_label(scorer.uncertainty, group, score.label_set[0]) if single else UNCERTAIN
+        yield single_label(scorer.uncertainty, compiled.groups, group, score.label_set[0]) if single else UNCERTAIN
     if score.missing:
         yield f"Not sent or not measured: {', '.join(score.missing)}."
     if score.measure_next:

@@ -167,7 +167,7 @@ def compare_file(  # two models, and a file as `score` has it
     ours, theirs = Scorer(champion), Scorer(challenger)
     counter = ComparisonCounter(ours.model, theirs.model)
     with ExitStack() as closing:
-        records = open_records(path, kind, closing, reading)
+        records = open_records(path, kind, closing, champion.table, reading)
         for batch in records.batches():
             results = score_batch(batch, ours, reading.coding)
             if results.scored:
@@ -175,7 +175,7 @@ def compare_file(  # two models, and a file as `score` has it
                 counter.note(results.risks, risks, results.labels.astype(np.int64), _labels(risks, theirs))
             tally = tally.plus(results)
             if seen.note(results.evidence()):
-                raise refuse_foreign(str(path), tally.rows)
+                raise refuse_foreign(str(path), tally.rows, champion.table)
             on_progress(records.done(), records.total, tally)
     compared = counter.result()
     return ComparisonResult((compared,) if compared.records else (), LeftOut(rejected=tally.rejected))

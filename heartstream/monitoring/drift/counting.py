@@ -22,11 +22,11 @@ from heartstream.monitoring.outcomes.topics import moment_of
 from runtime.kafka.range_reader import OffsetRange, Reader
 from runtime.settings import Settings
 from schemas.errors import ArtifactError
-from schemas.features import FEATURE_NAMES
 from schemas.records import ModelRef
+from schemas.tables.feature_table import FeatureTable
 from scoring.drift import Census, Drift, FieldReference, Histogram, Reference
 from scoring.evidence import SourceWindow
-from scoring.missingness import pattern_name
+from scoring.missingness import MissingPatterns
 from scoring.model_artifact import Artifact
 from scoring.scorer import Scorer
 from scoring.sources import refuse_foreign
@@ -42,6 +42,7 @@ class DriftCounts(msgspec.Struct, frozen=True):
     """
 
     model: ModelRef
+    table: FeatureTable
     tally: Tally
     drift: Drift
     reference: Reference
@@ -65,7 +66,7 @@ def count_file(
     kind = format_of(path, named)
     counter = _Counter(artifact, str(path), reading.coding)
     with ExitStack() as closing:
-        records = open_records(path, kind, closing, reading)
+        records = open_records(path, kind, closing, artifact.table, reading)
         for batch in records.batches():
             counter.take(batch)
             on_progress(records.done(), records.total, counter.tally)
@@ -115,7 +116,8 @@ class _Counter:
             )
         self._artifact, self._reference = artifact, artifact.reference
         self._scorer = Scorer(artifact)
-        self._census = Census(artifact.reference, artifact.model.name, artifact.manifest.training_range)
+        compiled = self._scorer.compiled
+        self._census = Census(artifact.reference, artifact.model.name, artifact.manifest.training_range, compiled)
         self._source, self._coding = source, coding
         self._seen = SourceWindow()
         self.tally = Tally()
@@ -126,22 +128,23 @@ class _Counter:
         self._census.note(results.matrix, results.risks)
         self.tally = self.tally.plus(results)
         if self._seen.note(results.evidence()):
-            raise refuse_foreign(self._source, self.tally.rows)
+            raise refuse_foreign(self._source, self.tally.rows, self._artifact.table)
 
     def result(self) -> DriftCounts:
         census = self._census
         return DriftCounts(
             model=self._artifact.model,
+            table=self._artifact.table,
             tally=self.tally,
             drift=census.measure(),
             reference=self._reference,
             training_range=self._artifact.manifest.training_range,
-            found={name: census.fields()[name] for name in FEATURE_NAMES},
+            found={name: census.fields()[name] for name in self._artifact.table.names},
             found_risks=census.risks(),
-            patterns=_patterns(census),
+            patterns=_patterns(census, self._scorer.compiled.patterns),
         )
 
 
-def _patterns(census: Census) -> tuple[tuple[str, int], ...]:
+def _patterns(census: Census, patterns: MissingPatterns) -> tuple[tuple[str, int], ...]:
     order = np.argsort(-census.patterns, kind="stable")
-    return tuple((pattern_name(int(place)), int(census.patterns[place])) for place in order if census.patterns[place])
+    return tuple((patterns.name(int(place)), int(census.patterns[place])) for place in order if census.patterns[place])

@@ -20,7 +20,7 @@ from heartstream.monitoring.drift.verdict import (
     psi_level,
 )
 from heartstream.reports.html_page import MIN_COUNT, as_page, masked_share, write_page
-from schemas.features import FEATURES, Feature
+from schemas.tables.feature_table import Feature
 from scoring.drift import ENOUGH_RECORDS, Drift
 
 _PATTERNS: Final = 12
@@ -61,7 +61,7 @@ def page(counts: DriftCounts, verdict: Verdict, name: str) -> str:
 
 
 def _content(counts: DriftCounts, verdict: Verdict, name: str) -> str:
-    fields = "".join(_field(counts, feature) for feature in FEATURES)
+    fields = "".join(_field(counts, feature) for feature in counts.table.features)
     return (
         f"{_head(counts, verdict, name)}{_overview(counts, verdict)}{_MEANS}{_risks(counts)}{_patterns(counts)}"
         f"<h2>Fields</h2><p>Outlined: training patients. Filled: these records.</p>{fields}"
@@ -84,13 +84,13 @@ def _verdict(verdict: Verdict) -> str:
         return f"Not evaluated: fewer than {ENOUGH_RECORDS} records."
     if not verdict.drifts:
         return "No drift: no field exceeds a limit, nor do the risks."
-    fields = f"{len(verdict.fields)} of {len(FEATURES)} fields exceed a limit"
+    fields = f"{len(verdict.fields)} of {len(verdict.drift.psi)} fields exceed a limit"
     return f"Drift: {fields}{', and so do the risks' if verdict.scores else '; the risks do not'}."
 
 
 def _overview(counts: DriftCounts, verdict: Verdict) -> str:
     drift = counts.drift
-    rows = "".join(_row(drift, feature.name) for feature in FEATURES)
+    rows = "".join(_row(drift, feature.name) for feature in counts.table.features)
     risks = "different distribution" if verdict.scores else ""
     return (
         '<h2>Overview</h2><table class="wide"><caption>Records against training patients</caption><thead><tr>'

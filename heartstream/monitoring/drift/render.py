@@ -9,7 +9,6 @@ import msgspec
 from heartstream.monitoring.drift.counting import DriftCounts
 from heartstream.monitoring.drift.verdict import Verdict, exceeded_limits, number, percent, psi_level
 from heartstream.terminal.printable import printable
-from schemas.features import FEATURE_NAMES
 from scoring.drift import ENOUGH_RECORDS
 
 NOTE = "Drift does not show whether risks are accurate: only outcomes do (heartstream outcomes)."
@@ -21,12 +20,13 @@ def render_text(counts: DriftCounts, verdict: Verdict) -> str:
     head = (
         f"{model.name} {model.version} ({model.digest}), {drift.records:,} records, {counts.tally.rejected:,} rejected"
     )
-    lines = [printable(head), f"{'':10}{'PSI':>8}{'missing':>10}{'out of range':>14}"]
-    for name in FEATURE_NAMES:
+    width = max(10, *(len(name) + 2 for name in counts.table.names))
+    lines = [printable(head), f"{'':{width}}{'PSI':>8}{'missing':>10}{'out of range':>14}"]
+    for name in counts.table.names:
         figures = (number(drift.psi[name]), percent(drift.missing[name], "+"), percent(drift.out_of_range[name]))
         much = ", ".join(exceeded_limits(drift, name))
-        lines.append(f"{name:10}{figures[0]:>8}{figures[1]:>10}{figures[2]:>14}  {much}".rstrip())
-    lines.append(f"{'risks':10}{number(drift.score_psi):>8}{'':24}  {_of_risks(verdict)}".rstrip())
+        lines.append(f"{name:{width}}{figures[0]:>8}{figures[1]:>10}{figures[2]:>14}  {much}".rstrip())
+    lines.append(f"{'risks':{width}}{number(drift.score_psi):>8}{'':24}  {_of_risks(verdict)}".rstrip())
     return "\n".join([*lines, *_summary(verdict), NOTE, ""])
 
 

@@ -7,7 +7,6 @@ from typing import Final
 
 import msgspec
 
-from schemas.features import FEATURE_NAMES
 from schemas.records import ModelRef
 from scoring.drift import Drift
 
@@ -29,7 +28,7 @@ class Verdict(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, model: ModelRef, drift: Drift) -> Verdict:
         """Compare each value with its limit."""
-        fields = tuple(name for name in FEATURE_NAMES if any(exceeded_limits(drift, name)))
+        fields = tuple(name for name in drift.psi if any(exceeded_limits(drift, name)))
         return cls(model, drift, fields, (drift.score_psi or 0) > PSI_LARGE)
 
     @property

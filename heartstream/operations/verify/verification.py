@@ -168,7 +168,7 @@ def _findings(
     for scorer, group in to_score.values():
         sources = [stored.source for stored in group]
         batch = serdes.batch([originals[source] for source in sources], sources)
-        for stored, outcome in zip(group, scorer.score(batch.decode()).outcomes(), strict=True):
+        for stored, outcome in zip(group, scorer.score(batch.decode(scorer.compiled)).outcomes(), strict=True):
             yield _compare(stored, b"" if isinstance(outcome, tuple) else encode_score(outcome))
 
 

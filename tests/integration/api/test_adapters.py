@@ -14,11 +14,11 @@ from tritonclient.utils import InferenceServerException
 
 from heartstream.demo.patients import real_patients
 from heartstream.demo.processes import Child
-from schemas.features import FEATURE_NAMES
 from scoring.pyfunc import RiskModel
 from scoring.scorer import Scorer
 from tests.support.calls import JSON, PATIENTS, ask
 from tests.support.public_copies import copy_records, uci_records
+from tests.support.uci import FEATURE_NAMES
 
 RECORDS = real_patients()[:30]
 FRAME = pd.DataFrame(RECORDS)[list(FEATURE_NAMES)].astype(float)

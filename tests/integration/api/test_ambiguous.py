@@ -10,10 +10,10 @@ import pytest
 
 from heartstream.demo.patients import real_patients
 from heartstream.demo.processes import Child
-from schemas.features import FEATURE_NAMES
 from schemas.fhir.mapping import OPERATION
 from scoring.scorer import Scorer
 from tests.support.calls import JSON, LINES, PATIENTS, Answer, ask
+from tests.support.uci import FEATURE_NAMES
 
 CSV = {"Content-Type": "text/csv"}
 RECORD = real_patients()[0]

@@ -12,8 +12,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from api.routes import api_docs
 from heartstream.demo.processes import Child
 from runtime.ports import free_port
-from schemas.generate import openapi
 from schemas.generate.documents import FOLDER
+from schemas.tables.builtin import UCI_HEART
 from scoring.scorer import Scorer
 from tests.support.calls import PATIENTS, ask
 from tests.support.workers import Starter
@@ -35,7 +35,7 @@ def test_served_document_is_the_committed_one(gateway: Child, name: str) -> None
 
 def test_examples_of_openapi_are_valid(gateway: Child) -> None:
     """The example record is scored."""
-    assert ask(gateway, "POST", "/predict", json.dumps(openapi.EXAMPLE).encode()).status == 200
+    assert ask(gateway, "POST", "/predict", json.dumps(dict(UCI_HEART.example)).encode()).status == 200
 
 
 def test_answers_are_what_openapi_says(gateway: Child) -> None:
@@ -82,7 +82,7 @@ def test_every_route_is_described_or_known_to_be_another_protocols(gateway: Chil
     described = set(ask(gateway, "GET", "/openapi.json").json["paths"])
     elsewhere = {"/openapi.json", "/asyncapi.json", "/ping", "/invocations"}
     assert described.isdisjoint(elsewhere)
-    assert {route.path for route in api_docs.routes()} - elsewhere == {
+    assert {route.path for route in api_docs.routes(UCI_HEART)} - elsewhere == {
         "/docs",
         "/docs/start.js",
         "/docs/swagger-ui-bundle.js",

@@ -13,12 +13,12 @@ from bench.cost import resident_mib
 from heartstream.demo.patients import FLAWS, real_patients
 from heartstream.demo.processes import Child
 from schemas.records import PatientRecord
-from schemas.validation import validate
 from scoring.scorer import Scorer
 from tests.support.calls import JSON, LINES, PATIENTS, ask, connected, everything
 from tests.support.examples import rejected
 from tests.support.outcomes import Rejected, process
 from tests.support.public_copies import copy_records, uci_records
+from tests.support.uci import validate
 
 PATH = "/predict/batch"
 # Invalid JSON would break the array, and a line break within a record the lines.

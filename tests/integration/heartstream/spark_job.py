@@ -13,10 +13,9 @@ from pyspark.errors import PythonException
 from pyspark.sql import DataFrame, SparkSession
 
 from heartstream.spark import SCHEMA, ModelBundle, score, scored
-from schemas.column_mapping import COLUMN_NAMES
 from schemas.errors import HeartstreamError
-from schemas.features import FEATURE_NAMES
 from schemas.records import Details
+from tests.support.uci import COLUMN_NAMES, FEATURE_NAMES
 
 _LOCAL = {
     "spark.ui.enabled": "false",

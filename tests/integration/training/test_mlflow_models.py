@@ -19,10 +19,10 @@ import pytest
 
 from heartstream.operations.models.store import Store
 from runtime.ports import free_port
-from schemas.features import FEATURE_NAMES
 from scoring.features import Matrix
 from scoring.scorer import Scorer
 from tests.support.models import another_version, every_missing_pattern, training_data
+from tests.support.uci import FEATURE_NAMES
 from training.pipeline import TrainingResult
 from training.tracking.mlflow_models import CHAMPION, REGISTERED_MODEL, input_example
 from training.tracking.mlflow_run import TrackedRun, track

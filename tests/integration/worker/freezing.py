@@ -9,8 +9,8 @@ from typing import Any
 from scoring.estimators import new_preprocessor
 from scoring.features import Matrix
 from scoring.model_artifact import DataEntry
-from scoring.uncertainty import UNKNOWN
 from tests.support.models import training_data
+from tests.support.uci import UCI, UNKNOWN
 from training.candidates import new_logistic_regression
 from training.export.model_directory import FittedModels, TrainedModel, write_model
 
@@ -33,8 +33,8 @@ class Freezing:
 def write_freezing_model(folder: Path, frost: Path) -> None:
     """Write a model directory, as training does, whose only model is a `Freezing` one."""
     matrix, labels = training_data()
-    preprocessor = new_preprocessor().fit(matrix)
-    classifier = new_logistic_regression(1).fit(preprocessor.transform(matrix), labels)
+    preprocessor = new_preprocessor(UCI.columns).fit(matrix)
+    classifier = new_logistic_regression(UCI, 1).fit(preprocessor.transform(matrix), labels)
     models = (TrainedModel("freezing", Freezing(classifier, frost), UNKNOWN, {}),)
     data = DataEntry("test", len(labels), int(labels.sum()), "", "patients of a test")
-    write_model(folder, FittedModels(preprocessor, models, "freezing", matrix, data, 1, 0.5, "test"))
+    write_model(folder, FittedModels(UCI, preprocessor, models, "freezing", matrix, data, 1, 0.5, "test"))

@@ -15,11 +15,11 @@ from heartstream.demo.patients import FLAWS
 from runtime.kafka.topics import LARGEST_RECORD_BYTES, create_topics
 from runtime.settings import Topics
 from schemas.deduplication import RepeatFilter
-from schemas.validation import validate
 from scoring.scorer import Scorer
 from tests.support.examples import accepted, rejected, shows_another_coding
 from tests.support.outcomes import Scored, process
 from tests.support.stream import Stream
+from tests.support.uci import validate
 from tests.support.workers import _PATIENTS, Workers, crash_three_times, patient, send_patients
 
 SLOWLY = {

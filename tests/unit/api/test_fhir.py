@@ -8,7 +8,6 @@ import pytest
 
 from api.protocols.fhir.parse import ParsedBundle, parse
 from heartstream.demo.patients import real_patients
-from schemas.features import FEATURE_NAMES
 from schemas.fhir.mapping import MEASURES, OWN
 from tests.support.fhir_bundles import (
     BLOOD_PRESSURE,
@@ -27,6 +26,7 @@ from tests.support.fhir_bundles import (
     unchecked,
     with_replacement,
 )
+from tests.support.uci import FEATURE_NAMES
 
 
 def test_every_real_patient_is_read_as_sent() -> None:

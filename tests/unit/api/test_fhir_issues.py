@@ -29,6 +29,7 @@ from tests.support.fhir_bundles import (
     with_changes,
     with_replacement,
 )
+from tests.support.uci import validate
 
 PATHS = {part["id"]: f"Bundle.entry[{place}].resource" for place, part in enumerate(COMPLETE)}
 
@@ -151,8 +152,6 @@ def test_all_issues_are_reported_without_values(parts: list[Any], issues: list[t
     found = parse(unchecked(*parts), TODAY)
     if isinstance(found, ParsedBundle):
         # What the mapping lets through, the core refuses.
-        from schemas.validation import validate  # noqa: PLC0415
-
         validated = validate(found.record)
         assert isinstance(validated, tuple)
         found = found.issues_of(validated)

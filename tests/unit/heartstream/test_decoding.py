@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from heartstream import DeadLetter, DecodeError, Score, decode_dead_letter, decode_score, encode_score
 from schemas.codec import encode_dead_letter
 from schemas.records import PatientRecord, Source
-from schemas.validation import validate
 from schemas.wire_format import schema_prefix
 from scoring.scorer import Scorer
 from tests.support.examples import accepted, rejected
 from tests.support.outcomes import Scored, process
+from tests.support.uci import validate
 
 SOURCE = Source("patients", 3, 4711)
 Decode = Callable[[bytes | None], Score | DeadLetter]

@@ -30,7 +30,6 @@ from heartstream.demo.patients import real_patients
 from heartstream.files.batching import BATCH_ROWS
 from heartstream.files.dataframes import ArrowTable
 from heartstream.spark import ModelBundle, scored
-from schemas.column_mapping import COLUMN_NAMES
 from schemas.records import Source
 from scoring.scorer import Scorer
 from tests.support.examples import accepted, rejected, rejected_unwritten, shows_another_coding
@@ -38,6 +37,7 @@ from tests.support.outcomes import Scored, process
 from tests.support.public_copies import copy_records, uci_records
 from tests.support.signing_keys import Keys
 from tests.support.spark_table import BAD, table
+from tests.support.uci import COLUMN_NAMES, UCI
 
 SOURCE = Source("patients", 3, 4711)
 MODELS = ["logistic_regression", "pattern_submodels", "random_forest"]
@@ -85,7 +85,7 @@ def test_results_have_the_order_of_the_records(model: Model) -> None:
 def test_a_record_may_be_text_or_an_object(name: str, model: Model) -> None:
     """JSON as bytes or str, a mapping and a `PatientRecord` have the same result."""
     value = dict(accepted())[name]
-    record = msgspec.json.decode(value, type=PatientRecord)
+    record = msgspec.json.decode(value, type=model.record_type)
     assert len({encode_score(each) for each in model.score([value, value.decode(), json.loads(value), record])}) == 1
 
 
@@ -100,7 +100,7 @@ def test_numpy_numbers_are_accepted(model: Model) -> None:
     assert model.score([boxed])[0] == model.score([plain])[0]
 
 
-@pytest.mark.parametrize("make", [dict, lambda fields: PatientRecord(**fields)], ids=["mapping", "PatientRecord"])
+@pytest.mark.parametrize("make", [dict, lambda fields: UCI.records.type(**fields)], ids=["mapping", "PatientRecord"])
 @pytest.mark.parametrize("value", [float("nan"), np.float64("nan"), np.float32("nan"), float("inf")])
 def test_nan_in_a_record_is_rejected(
     value: float, make: Callable[[dict[str, object]], dict[str, object] | PatientRecord], model: Model

@@ -26,7 +26,7 @@ assert scorer.fallback_reason is None, scorer.fallback_reason
 fields = {"age": 54, "sex": 1, "cp": 3, "trestbps": 130, "chol": 246, "fbs": 0, "restecg": 1, "thalach": 150,
           "exang": 0, "oldpeak": 1.0, "slope": 2, "ca": 0, "thal": None}
 record = json.dumps({"patient_id": "p", **fields}).encode()
-(score,) = encode_scores(scorer.score(JsonBatch([record]).decode()).scores)
+(score,) = encode_scores(scorer.score(JsonBatch([record]).decode(scorer.compiled)).scores)
 assert scorer.self_check()
 """
 WORKER = """
@@ -107,11 +107,13 @@ def test_models_are_served_without_scikit_learn(name: str, model_dir: Path) -> N
 REFUSED = """
 from schemas.errors import ArtifactError
 from scoring.model_artifact import load
+from scoring.compiled_table import CompiledTable
 from scoring.engines import build_engine
 import msgspec
 
 try:
-    build_engine(msgspec.structs.replace(load(Path(model), name), plain=b"{}"))
+    artifact = load(Path(model), name)
+    build_engine(msgspec.structs.replace(artifact, plain=b"{}"), CompiledTable(artifact.table))
 except ArtifactError as error:
     told = str(error)
 assert "missing required field" in told, told

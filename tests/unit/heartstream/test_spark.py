@@ -13,7 +13,6 @@ from pyspark.sql import types as spark
 
 from heartstream.files.batching import BATCH_ROWS
 from heartstream.spark import ModelBundle, problems_of, scored
-from schemas.column_mapping import COLUMN_NAMES
 from schemas.errors import ArtifactError
 from schemas.records import Details
 from scoring.model_artifact import MANIFEST_FILE, load
@@ -21,6 +20,7 @@ from scoring.signature import SIGNATURE_FILE
 from tests.support.models import another_version
 from tests.support.signing_keys import Keys
 from tests.support.spark_table import BAD, table
+from tests.support.uci import COLUMN_NAMES, UCI
 
 Rows = list[dict[str, object]]
 each_model = pytest.mark.parametrize("model", ["logistic_regression", "pattern_submodels"])
@@ -107,20 +107,20 @@ def test_an_id_that_is_not_utf8_is_returned_unchanged(model_dir: Path) -> None:
 @pytest.mark.parametrize("kind", NUMBERS, ids=str)
 def test_numbers_of_any_width_are_accepted(kind: spark.DataType) -> None:
     """Their values are validated like any record's."""
-    assert problems_of(schema(chol=kind)) == []
-    assert problems_of(schema(patient_id=spark.NullType())) == []
+    assert problems_of(schema(chol=kind), UCI.table) == []
+    assert problems_of(schema(patient_id=spark.NullType()), UCI.table) == []
 
 
 @pytest.mark.parametrize("kind", NO_NUMBERS, ids=str)
 def test_a_column_of_another_type_is_refused(kind: spark.DataType) -> None:
     """Text, nested, decimal and time types, including those without an Arrow type."""
-    assert problems_of(schema(chol=kind)) == ["chol is not a column of integers or floats"]
+    assert problems_of(schema(chol=kind), UCI.table) == ["chol is not a column of integers or floats"]
 
 
 @pytest.mark.parametrize("kind", [spark.LongType(), spark.BinaryType(), spark.TimestampType()], ids=str)
 def test_an_id_column_of_another_type_is_refused(kind: spark.DataType) -> None:
     """An integer has more than one text form."""
-    assert problems_of(schema(patient_id=kind)) == ["patient_id is not a column of text"]
+    assert problems_of(schema(patient_id=kind), UCI.table) == ["patient_id is not a column of text"]
 
 
 def test_all_problems_of_a_table_are_reported_together() -> None:
@@ -128,7 +128,7 @@ def test_all_problems_of_a_table_are_reported_together() -> None:
     fields = [field for field in schema(age=spark.StringType()) if field.name not in {"ca", "thal"}]
     fields += [spark.StructField(name, spark.DateType()) for name in ("SECRET", "CA")]
     fields.append(spark.StructField("chol", spark.DoubleType()))
-    assert problems_of(spark.StructType(fields)) == [
+    assert problems_of(spark.StructType(fields), UCI.table) == [
         "no column ca, thal",
         "2 column(s) that are not fields of a patient record",
         "more than one column chol",

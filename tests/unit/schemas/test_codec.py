@@ -16,8 +16,6 @@ from schemas.codec import (
     EncodedMetadata,
     ScoreBuilder,
     ScoreColumns,
-    decode,
-    decode_coded,
     decode_dead_letter,
     decode_score,
     encode_dead_letter,
@@ -26,10 +24,9 @@ from schemas.codec import (
     label_set_json,
     reason_json,
 )
-from schemas.codings import CODINGS
 from schemas.errors import RejectionCode, ValidationIssue
-from schemas.features import FEATURE_NAMES
-from schemas.generate.json_schema import documents
+from schemas.generate import json_schema
+from schemas.record_format import coding_of
 from schemas.records import (
     PATIENT_ID_MAX_CHARS,
     RECORD_MAX_BYTES,
@@ -42,17 +39,26 @@ from schemas.records import (
     Source,
     WarningCode,
 )
-from schemas.validation import validate
-from scoring.features import as_matrix, blank_missing, convert, legal_rows
 from tests.support.examples import accepted
 from tests.support.record_strategies import FIELDS, legal_members, legal_records, values, written
+from tests.support.uci import (
+    CODINGS,
+    FEATURE_NAMES,
+    as_matrix,
+    blank_missing,
+    convert,
+    decode,
+    decode_coded,
+    legal_rows,
+    validate,
+)
 
 COMPLETE = dict(accepted())["complete"].strip()
 MODEL = ModelRef("logistic_regression", "1.0", "0123456789abcdef")
 TEXT = st.text(st.characters(codec="utf-8"), max_size=130)
 SOURCES = st.none() | st.builds(Source, TEXT, st.integers(0, 2**31 - 1), st.integers(0, 2**63 - 1))
 WARNINGS = st.builds(ScoreWarning, st.sampled_from(WarningCode), st.sampled_from(FEATURE_NAMES))
-VALIDATOR = Draft202012Validator(documents()["score.schema.json"])
+VALIDATOR = Draft202012Validator(json_schema.score())
 MANY = settings(max_examples=1000)
 
 
@@ -63,8 +69,8 @@ def fast_verdict(value: bytes) -> tuple[PatientRecord, list[float | None]] | Non
         return None
     matrix = as_matrix([record])
     blank_missing(matrix)
-    if isinstance(record.coding, str):
-        convert(matrix, CODINGS[record.coding])
+    if isinstance(coding := coding_of(record), str):
+        convert(matrix, CODINGS[coding])
         record = msgspec.structs.replace(record, coding="uci")
     return (record, as_json_numbers(matrix[0].tolist())) if legal_rows(matrix)[0] else None
 
@@ -83,7 +89,7 @@ def test_the_fast_path_accepts_only_what_the_slow_path_accepts(value: bytes) -> 
     record, numbers = fast
     expected = validate(value)
     assert isinstance(expected, PatientRecord)
-    assert (expected.patient_id, expected.coding) == (record.patient_id, record.coding)
+    assert (expected.patient_id, coding_of(expected)) == (record.patient_id, coding_of(record))
     assert [getattr(expected, name) for name in FEATURE_NAMES] == numbers
 
 

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DataObject
 
-from schemas.codings import CODINGS, FOREIGN_NAMES, UCI, with_coding
-from schemas.features import FEATURES
+from schemas.codings import with_coding
+from schemas.record_format import coding_of
 from schemas.records import PatientRecord
-from schemas.validation import validate
 from tests.support.public_copies import COPIES, copy_rows
 from tests.support.record_strategies import json_objects, legal_records
+from tests.support.uci import CODINGS, FEATURES, FOREIGN_NAMES, OWN_CODING, validate
 
 CODED = {feature.name: feature for feature in FEATURES if feature.codes}
 
@@ -62,7 +62,7 @@ def test_a_coded_record_is_read_as_the_original_record(name: str, value: bytes, 
     numbers = [getattr(expected, feature.name) for feature in FEATURES]
     for found in (validate(json.dumps(sent).encode(), name), validate(json.dumps(sent | {"coding": name}).encode())):
         assert isinstance(found, PatientRecord)
-        assert (found.coding, [getattr(found, feature.name) for feature in FEATURES]) == (UCI, numbers)
+        assert (coding_of(found), [getattr(found, feature.name) for feature in FEATURES]) == (OWN_CODING, numbers)
 
 
 @given(st.sampled_from(FOREIGN_NAMES), json_objects(), st.sampled_from(["", " ", "\n"]))

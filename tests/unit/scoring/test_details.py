@@ -9,16 +9,14 @@ import numpy as np
 import pytest
 
 from schemas.codec import decode_score
-from schemas.features import FEATURE_NAMES
 from schemas.records import Details, Reason, Score
 from scoring.engines import build_engine
 from scoring.features import Matrix
-from scoring.groups import groups_of
-from scoring.missingness import OPTIONAL, pattern_name, patterns_of
 from scoring.model_artifact import Artifact
 from scoring.scorer import Scorer
 from tests.support.models import as_values, every_missing_pattern, plain_of, random_rows, training_data
 from tests.support.outcomes import Scored, process
+from tests.support.uci import FEATURE_NAMES, OPTIONAL, UCI, groups_of, pattern_name, patterns_of
 
 SWITCHES = [
     Details(interval, label_set, reasons, measure_next=measure_next)
@@ -125,7 +123,7 @@ def test_forest_returns_null_for_what_it_cannot_know(forest_scorer: Scorer) -> N
 def test_reasons_are_the_strongest_contributions(fixture: str, request: pytest.FixtureRequest) -> None:
     """The fields with the largest contributions to the log-odds come first, exact to three decimals."""
     artifact: Artifact = request.getfixturevalue(fixture)
-    engine = build_engine(artifact).engine
+    engine = build_engine(artifact, UCI).engine
     found = engine.explain(EVERYTHING).contributions
     assert found is not None
     for score, row in zip(scores_of(EVERYTHING, Scorer(artifact)), np.round(found, 3).tolist(), strict=True):

@@ -14,7 +14,6 @@ import pytest
 from heartstream.demo.patients import Record
 from runtime import events, metrics
 from schemas.errors import ArtifactError
-from schemas.features import FEATURE_NAMES
 from scoring.drift import ENOUGH_RECORDS, Drift, FieldReference, Histogram, Reference, Window
 from scoring.features import Matrix
 from scoring.model_artifact import MANIFEST_FILE, REFERENCE_FILE, FileEntry, load, read_manifest
@@ -22,6 +21,7 @@ from scoring.model_manager import ModelManager
 from scoring.scorer import Scorer
 from tests.support.drift import INPUTS, SCORES, drifting, patients_of
 from tests.support.outcomes import Rejected, process
+from tests.support.uci import FEATURE_NAMES, UCI
 
 MODELS = ("logistic_regression", "pattern_submodels", "random_forest")
 RANGE = dict.fromkeys(FEATURE_NAMES, (0.0, 10.0))
@@ -40,7 +40,7 @@ def even(seed: int, records: int) -> Matrix:
 
 
 def window(records: int = 1_000) -> Window:
-    return Window(EVEN, "m", RANGE, records)
+    return Window(EVEN, "m", RANGE, records, UCI)
 
 
 def noted(rows: Matrix, batch: int = 10) -> Drift:

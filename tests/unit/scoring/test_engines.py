@@ -7,10 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.features import FEATURE_NAMES, FEATURES
 from scoring.engines import Engine, ForestEngine, LinearEngine, SklearnEngine
 from scoring.features import Matrix
-from scoring.missingness import patterns_of
 from scoring.model_artifact import Artifact
 from scoring.portable_model import Linear
 from scoring.reference_cases import reference_cases
@@ -23,9 +21,10 @@ from tests.support.models import (
     training_data,
     with_plain,
 )
+from tests.support.uci import FEATURE_NAMES, FEATURES, UCI, patterns_of
 
 INPUTS = {
-    "reference": reference_cases(),
+    "reference": reference_cases(UCI.table),
     "random": random_rows(2000),
     "every-missing-pattern": every_missing_pattern(),
     "training": training_data()[0],
@@ -39,7 +38,7 @@ each_linear = pytest.mark.parametrize("fixture", ["linear_artifact", "pattern_ar
 def linear_engine(artifact: Artifact) -> LinearEngine:
     plain = plain_of(artifact)
     assert plain.linear is not None
-    return LinearEngine(plain.plan, plain.center, plain.linear)
+    return LinearEngine(plain.plan, plain.center, plain.linear, UCI)
 
 
 def forest_engine(artifact: Artifact) -> ForestEngine:

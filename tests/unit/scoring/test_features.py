@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.features import FEATURE_NAMES, FEATURES, Feature
-from schemas.records import PatientRecord
-from schemas.validation import validate
-from scoring.features import Matrix, as_matrix, blank_missing, legal_rows
+from schemas.tables.feature_table import Feature
+from scoring.features import Matrix
 from tests.support.examples import accepted
 from tests.support.models import as_value, random_rows
+from tests.support.uci import FEATURE_NAMES, FEATURES, PatientRecord, as_matrix, blank_missing, legal_rows, validate
 
 COMPLETE = json.loads(dict(accepted())["complete"])
 ROW = [float(COMPLETE[name]) for name in FEATURE_NAMES]
@@ -60,7 +59,7 @@ def test_fractions_are_valid_only_in_real_valued_fields(feature: Feature) -> Non
     """Fields of whole numbers reject any fraction."""
     low, high = feature.interval
     fractions = [low + 0.5, high - 0.5, math.nextafter(low, math.inf)]
-    assert [not feature.whole] * 3 == [legal(feature, value) for value in fractions]
+    assert [not (feature.whole or feature.codes)] * 3 == [legal(feature, value) for value in fractions]
 
 
 @each_feature

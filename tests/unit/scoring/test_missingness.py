@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from schemas.features import FEATURE_NAMES
-from scoring.missingness import PATTERNS, missing_fields, pattern_masks, pattern_name, patterns_of
 from tests.support.models import every_missing_pattern, random_rows
+from tests.support.uci import FEATURE_NAMES, PATTERNS, missing_fields, pattern_masks, pattern_name, patterns_of
 
 
 def test_every_pattern_has_its_number() -> None:

@@ -11,10 +11,7 @@ from hypothesis import strategies as st
 
 from heartstream.files.score import score_batch
 from schemas.codec import decode_score, encode_scores
-from schemas.codings import FOREIGN_NAMES
-from schemas.features import FEATURE_NAMES
 from schemas.records import PatientRecord, Source
-from schemas.validation import validate
 from scoring.scorer import Scorer
 from tests.support.examples import accepted, rejected, rejected_unwritten
 from tests.support.models import as_values, every_missing_pattern
@@ -22,6 +19,7 @@ from tests.support.outcomes import Outcome, Rejected, Scored, process
 from tests.support.record_strategies import legal_records, near_records, values
 from tests.support.spark_table import BAD
 from tests.support.spark_table import table as patients_and_bad_rows
+from tests.support.uci import FEATURE_NAMES, FOREIGN_NAMES, validate
 
 LEGAL = dict(accepted())["complete"]
 EVERY_EXAMPLE = [value for _, value in accepted()] + [value for _, value, _ in [*rejected(), *rejected_unwritten()]]

@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.features import FEATURE_NAMES
 from schemas.records import Reason
 from scoring.reasons import StrongestReasons
+from tests.support.uci import FEATURE_NAMES
 
 LOG_ODDS = st.floats(-40, 40) | st.sampled_from([0.0, -0.0, -0.0001, 0.25, -0.25, 15.999, 16.001, -1e9])
 ROWS = st.lists(st.lists(LOG_ODDS, min_size=13, max_size=13), min_size=1, max_size=5)

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.cloudevents import Content
-from schemas.codec import decode
 from scoring.batches import JsonBatch
 from scoring.pipeline import Results, joined, merged, rejection
 from scoring.scorer import Scorer
 from tests.support.examples import accepted, rejected
 from tests.support.outcomes import Rejected, outcomes_of
+from tests.support.uci import UCI, decode
 
 EXAMPLES = dict(accepted())
 PLAIN, DECLARED, BROKEN = EXAMPLES["complete"], EXAMPLES["coding-uci"], rejected()[0][1]
@@ -27,7 +27,7 @@ MARKED = st.lists(st.tuples(VALUES, st.booleans()), max_size=12)
 
 
 def results_of(values: Sequence[bytes], scorer: Scorer) -> Results:
-    return scorer.score(JsonBatch(values).decode())
+    return scorer.score(JsonBatch(values).decode(UCI))
 
 
 def assert_same(one: Results, other: Results) -> None:
@@ -40,7 +40,12 @@ def assert_same(one: Results, other: Results) -> None:
     assert (one.evidence(), one.codes()) == (other.evidence(), other.codes())
 
 
-@given(st.lists(BATCHES, max_size=5))
+def test_no_batches_have_no_results() -> None:
+    """There is nothing to join."""
+    assert (len(joined([])), joined([]).scored, joined([]).outcomes()) == (0, 0, [])
+
+
+@given(st.lists(BATCHES, min_size=1, max_size=5))
 def test_joined_batches_equal_one_batch_and_split_again(scorer: Scorer, batches: list[list[bytes]]) -> None:
     """Positions are relative to the whole batch, and to the parts after splitting."""
     parts, whole = [results_of(batch, scorer) for batch in batches], results_of(list(chain(*batches)), scorer)
@@ -53,7 +58,7 @@ def test_joined_batches_equal_one_batch_and_split_again(scorer: Scorer, batches:
 def test_a_batch_that_was_split_by_record_is_merged_in_order(scorer: Scorer, batch: list[tuple[bytes, bool]]) -> None:
     """Whichever records another model scores, each outcome returns to its position."""
     values, taken = [value for value, _ in batch], [each for _, each in batch]
-    ours, others = JsonBatch(values).decode().split(taken)
+    ours, others = JsonBatch(values).decode(UCI).split(taken)
     assert_same(merged(scorer.score(others), scorer.score(ours)), results_of(values, scorer))
 
 
@@ -85,7 +90,7 @@ def test_an_envelope_is_unwrapped_once(scorer: Scorer, batch: list[tuple[bytes, 
         return batch[place][0]
 
     values = [b"envelope" if is_wrapped else value for value, is_wrapped in batch]
-    results = scorer.score(JsonBatch(values, content=content).decode())
+    results = scorer.score(JsonBatch(values, content=content).decode(UCI))
     assert outcomes_of(results) == outcomes_of(results_of([value for value, _ in batch], scorer))
     plain = {place for place, value in enumerate(values) if decode(value) is not None}
     assert opened == Counter(set(range(len(batch))) - plain)

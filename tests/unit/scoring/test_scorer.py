@@ -11,15 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.codec import decode_score
-from schemas.features import FEATURE_NAMES, FEATURES
-from schemas.records import PatientRecord, Score, ScoreWarning, WarningCode
-from scoring.features import Matrix, as_matrix, blank_missing
-from scoring.missingness import patterns_of
+from schemas.records import Score, ScoreWarning, WarningCode
+from scoring.features import Matrix
 from scoring.model_artifact import Artifact
 from scoring.scorer import Scorer
 from tests.support.models import OPTIONAL, as_values, every_missing_pattern, random_rows, reference, with_manifest
 from tests.support.outcomes import Scored, process
 from tests.support.record_strategies import legal_records
+from tests.support.uci import FEATURE_NAMES, FEATURES, PatientRecord, as_matrix, blank_missing, patterns_of
 
 each_feature = pytest.mark.parametrize("j", range(len(FEATURES)), ids=FEATURE_NAMES)
 TYPICAL = [54.0, 1.0, 3.0, 130.0, 246.0, 0.0, 1.0, 150.0, 0.0, 1.0, 2.0, 0.0, 3.0]

@@ -16,9 +16,9 @@ from scoring.batches import JsonBatch
 from scoring.evidence import FOREIGN_SHARE, RECENT_RECORDS, SourceWindow
 from scoring.pipeline import Results
 from scoring.scorer import Scorer
-from scoring.sources import FOREIGN_SOURCE
 from tests.support.outcomes import Outcome, Rejected, Scored, outcomes_of
 from tests.support.public_copies import COPIES, copy_records, uci_records
+from tests.support.uci import FOREIGN_SOURCE, UCI
 
 FOREIGN = ("kaggle-303", "kaggle-297", "keel")
 PATIENT = (
@@ -28,11 +28,11 @@ PATIENT = (
 
 
 def scored(values: Sequence[bytes], scorer: Scorer, coding: str | None = None) -> Results:
-    return scorer.score(JsonBatch(values, coding).decode())
+    return scorer.score(JsonBatch(values, coding).decode(UCI))
 
 
 def reject_foreign_source(results: Results, window: SourceWindow) -> list[Outcome]:
-    return outcomes_of(sources.reject_foreign_source(results, window))
+    return outcomes_of(sources.reject_foreign_source(results, window, UCI.table))
 
 
 def codes(outcomes: Sequence[Outcome]) -> set[str]:

@@ -10,6 +10,7 @@ import pytest
 
 from schemas.errors import ArtifactError, DataError
 from tests.support.public_copies import TO_KAGGLE, inverted, kaggle_coded
+from tests.support.uci import UCI
 from training.candidates import new_pipeline, new_random_forest
 from training.data.checks import certain_duplicates, check_training_rows
 from training.data.frames import features, site_rows, target
@@ -125,7 +126,12 @@ def test_repeated_rows_raise_the_leakage_alarm(cleveland: pd.DataFrame) -> None:
     """With every patient three times a forest looks nearly perfect, and is refused."""
     tripled = pd.concat([cleveland] * 3)
     found = cross_validate(
-        "forest", new_pipeline(new_random_forest(42)), features(tripled), target(tripled), seed=42, threshold=0.5
+        "forest",
+        new_pipeline(new_random_forest(UCI, 42), UCI),
+        features(tripled),
+        target(tripled),
+        seed=42,
+        threshold=0.5,
     )
     with pytest.raises(ArtifactError, match="forest is too good to be true"):
         refuse_implausible("forest", found.metrics["roc_auc"].mean, found.metrics["accuracy"].mean, target(tripled))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 
-from schemas.features import FEATURE_NAMES
+from tests.support.uci import FEATURE_NAMES, UCI
 from training.candidates import LOGISTIC_REGRESSION, RANDOM_FOREST, new_logistic_regression, new_pipeline
 from training.data.frames import features, site_rows, target
 from training.evaluation.cross_validation import CrossValidation, cross_validate, fold_metrics, stratified_folds
@@ -51,7 +51,9 @@ def test_preprocessor_learns_nothing_from_tested_rows(cleveland: pd.DataFrame) -
     after = before.copy()
     after[tested[0], FEATURE_NAMES.index("chol")] = 1000.0
     risks = [
-        cross_validate("lr", new_pipeline(new_logistic_regression(42)), matrix, labels, seed=42, threshold=0.5).risks
+        cross_validate(
+            "lr", new_pipeline(new_logistic_regression(UCI, 42), UCI), matrix, labels, seed=42, threshold=0.5
+        ).risks
         for matrix in (before, after)
     ]
     same = risks[0] == risks[1]
@@ -66,7 +68,7 @@ def test_shuffled_labels_cannot_be_learned(cleveland: pd.DataFrame) -> None:
     for seed in range(12):
         shuffled = np.random.default_rng(seed).permutation(labels)
         found = cross_validate(
-            "lr", new_pipeline(new_logistic_regression(42)), matrix, shuffled, seed=42, threshold=0.5
+            "lr", new_pipeline(new_logistic_regression(UCI, 42), UCI), matrix, shuffled, seed=42, threshold=0.5
         )
         aucs.append(found.metrics["roc_auc"].mean)
     assert abs(np.mean(aucs) - 0.5) <= 0.05
@@ -80,7 +82,7 @@ def test_missing_tests_do_not_hide_disease(cleveland: pd.DataFrame, seed: int) -
     without[:, [FEATURE_NAMES.index(name) for name in ("ca", "thal", "slope")]] = np.nan
     risks = np.empty(len(labels))
     for train, test in stratified_folds(labels, seed):
-        fitted = new_pipeline(new_logistic_regression(42)).fit(matrix[train], labels[train])
+        fitted = new_pipeline(new_logistic_regression(UCI, 42), UCI).fit(matrix[train], labels[train])
         risks[test] = fitted.predict_proba(without[test])[:, 1]
     assert abs(risks.mean() - 0.459) <= 0.03
     assert recall_score(labels, risks >= 0.5) >= 0.68
@@ -88,7 +90,7 @@ def test_missing_tests_do_not_hide_disease(cleveland: pd.DataFrame, seed: int) -
 
 def test_the_model_generalizes_to_other_hospitals(everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
     """Trained in Cleveland it ranks Hungarian patients, and labels Long Beach's with most tests missing."""
-    fitted = new_pipeline(new_logistic_regression(42)).fit(features(cleveland), target(cleveland))
+    fitted = new_pipeline(new_logistic_regression(UCI, 42), UCI).fit(features(cleveland), target(cleveland))
     hungarian, va = (site_rows(everyone, site) for site in ("hungarian", "va"))
     assert roc_auc_score(target(hungarian), fitted.predict_proba(features(hungarian))[:, 1]) >= 0.86
     assert accuracy_score(target(va), fitted.predict(features(va))) >= 0.72

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from schemas.features import FEATURES
 from scoring.drift import RISK_EDGES, Reference
 from scoring.model_artifact import load
+from tests.support.uci import FEATURES, UCI
 from training.data.frames import features
 from training.evaluation.cross_validation import CrossValidation
 from training.export.drift_reference import as_json, new_reference
@@ -62,6 +62,6 @@ def test_the_same_training_gives_the_same_bytes(
     cleveland: pd.DataFrame, evaluations: dict[str, CrossValidation], model_dir: Path
 ) -> None:
     """They can be read again."""
-    written = as_json(new_reference(features(cleveland), list(evaluations.values())))
+    written = as_json(new_reference(features(cleveland), UCI.table, list(evaluations.values())))
     assert written == (model_dir / "reference.json").read_bytes()
-    assert Reference.of_json(written) == load(model_dir).reference
+    assert Reference.of_json(written, UCI.table.names) == load(model_dir).reference

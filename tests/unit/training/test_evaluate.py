@@ -8,10 +8,7 @@ import pandas as pd
 import pytest
 
 from schemas.errors import ArtifactError
-from schemas.features import FEATURE_NAMES, FEATURES
-from scoring.estimators import ONE_HOT
-from scoring.groups import GROUPS, groups_of
-from scoring.missingness import PATTERNS
+from tests.support.uci import FEATURE_NAMES, FEATURES, GROUPS, PATTERNS, UCI, groups_of
 from training.candidates import new_logistic_regression, new_pattern_submodels, new_pipeline
 from training.data.frames import features, site_rows, target
 from training.estimates import bootstrap_weights, wilson_interval
@@ -25,7 +22,7 @@ from training.evaluation.leakage import permuted_labels_roc_auc
 from training.evaluation.learning_curve import learning_curve
 from training.evaluation.measure_next import evaluate_measure_next
 from training.evaluation.metrics import performance
-from training.evaluation.repeated_cv import COMPLETE, MISSING_FIELDS, delete_fields, repeated_cross_validation
+from training.evaluation.repeated_cv import COMPLETE, delete_fields, gap_sets, repeated_cross_validation
 from training.evaluation.results import EvaluationReport
 from training.evaluation.sample_size import sample_size
 from training.evaluation.stability import bootstrap_refits, instability, odds_ratios
@@ -39,7 +36,7 @@ GAP = "slope+ca+thal"
 def test_report_is_reproducible(report: TrainingResult, everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
     """A second evaluation of the same rows gives the same bytes, and they can be read back."""
     matrix, labels = features(cleveland), target(cleveland)
-    inputs = EvaluationInputs(everyone, matrix, labels, report.manifest.data, 42, 0.5, QUICK)
+    inputs = EvaluationInputs(UCI, everyone, matrix, labels, report.manifest.data, 42, 0.5, QUICK)
     again = evaluate_candidates(inputs, report.cross_validations, lambda _step: None)
     assert again.as_json() == report.evaluation.as_json()
     assert msgspec.json.decode(again.as_json(), type=EvaluationReport).as_json() == again.as_json()
@@ -65,8 +62,8 @@ def test_no_metric_is_implausibly_good(report: TrainingResult) -> None:
 def test_odds_ratios_are_against_the_average_patient(cleveland: pd.DataFrame) -> None:
     """A field's codes, weighted by frequency, do not move the log-odds on average; binary fields have one."""
     matrix, labels = features(cleveland), target(cleveland)
-    found = odds_ratios(bootstrap_refits(matrix, labels, np.ones((1, len(labels)))))
-    for name in ONE_HOT:
+    found = odds_ratios(bootstrap_refits(matrix, labels, np.ones((1, len(labels))), UCI), UCI)
+    for name in (FEATURE_NAMES[j] for j in UCI.columns.one_hot):
         values = matrix[:, FEATURE_NAMES.index(name)]
         shares = [(values == code).sum() for code, _ in FEATURES[FEATURE_NAMES.index(name)].codes]
         moved = [np.log(each.value) for column, each in found.items() if column.startswith(f"{name} ")]
@@ -79,7 +76,7 @@ def test_best_model_generalizes_to_long_beach(everyone: pd.DataFrame, cleveland:
     va = site_rows(everyone, "va")
     weights = np.ones((1, len(va)))
     accuracies = []
-    for pipeline in (new_pipeline(new_pattern_submodels(42)), new_baseline_pipeline(42)):
+    for pipeline in (new_pipeline(new_pattern_submodels(UCI, 42), UCI), new_baseline_pipeline(UCI, 42)):
         fitted = pipeline.fit(features(cleveland), target(cleveland))
         risks = fitted.predict_proba(features(va))[:, 1]
         accuracies.append(performance(target(va), risks, 0.5, weights).figures["accuracy"].value)
@@ -93,9 +90,10 @@ def test_tested_patient_does_not_influence_training(cleveland: pd.DataFrame) -> 
     tested = stratified_folds(labels, 42)[0][1]
     changed = matrix.copy()
     changed[tested[0], FEATURE_NAMES.index("chol")] = 1000.0
-    pipelines = {"p": new_pipeline(new_pattern_submodels(42)), BASELINE: new_baseline_pipeline(42)}
+    pipelines = {"p": new_pipeline(new_pattern_submodels(UCI, 42), UCI), BASELINE: new_baseline_pipeline(UCI, 42)}
     before, after = (
-        repeated_cross_validation(pipelines, rows, labels, [42], lambda _step: None) for rows in (matrix, changed)
+        repeated_cross_validation(pipelines, rows, labels, UCI.table, [42], lambda _step: None)
+        for rows in (matrix, changed)
     )
     for model in pipelines:
         one, other = before.risks[model][COMPLETE][0], after.risks[model][COMPLETE][0]
@@ -106,15 +104,15 @@ def test_tested_patient_does_not_influence_training(cleveland: pd.DataFrame) -> 
 def test_exactly_the_listed_fields_are_deleted() -> None:
     """In a copy."""
     matrix = np.ones((2, 13))
-    for fields in MISSING_FIELDS.values():
-        deleted = delete_fields(matrix, fields)
+    for fields in gap_sets(UCI.table).values():
+        deleted = delete_fields(matrix, fields, UCI.table)
         assert {FEATURE_NAMES[j] for j in np.flatnonzero(np.isnan(deleted[0]))} == set(fields)
     assert not np.isnan(matrix).any()
 
 
 def test_shuffled_labels_have_a_roc_auc_of_one_half(cleveland: pd.DataFrame) -> None:
     """Within 0.05."""
-    pipeline = new_pipeline(new_logistic_regression(42))
+    pipeline = new_pipeline(new_logistic_regression(UCI, 42), UCI)
     assert permuted_labels_roc_auc(pipeline, features(cleveland), target(cleveland), 42) == pytest.approx(0.5, abs=0.05)
 
 
@@ -153,8 +151,8 @@ def test_label_sets_keep_their_coverage_in_cleveland_only(everyone: pd.DataFrame
     It also holds for each kind of chest pain, where a single limit covered 74% of the ill and 79% of the healthy.
     """
     matrix, labels = features(cleveland), target(cleveland)
-    classifier = new_pattern_submodels(42)
-    home = nested_label_set_coverage(nested_folds(classifier, matrix, labels, [42, 43]), matrix, labels)
+    classifier = new_pattern_submodels(UCI, 42)
+    home = nested_label_set_coverage(nested_folds(classifier, matrix, labels, UCI, [42, 43]), matrix, labels, UCI)
     assert home.without_disease is not None
     assert home.with_disease is not None
     assert 0.87 <= home.without_disease.value <= 0.96
@@ -163,9 +161,9 @@ def test_label_sets_keep_their_coverage_in_cleveland_only(everyone: pd.DataFrame
         for held in by_group(home)[title]:
             assert held.covered / held.patients >= 0.86, title
     va = site_rows(everyone, "va")
-    limits = label_limits(labels, groups_of(matrix), risks_by_pattern(classifier, matrix, labels, 42))
-    risks = new_pipeline(classifier).fit(matrix, labels).predict_proba(features(va))[:, 1]
-    away = label_set_coverage(features(va), target(va), risks, limits)
+    limits = label_limits(labels, groups_of(matrix), risks_by_pattern(classifier, matrix, labels, UCI, 42), UCI)
+    risks = new_pipeline(classifier, UCI).fit(matrix, labels).predict_proba(features(va))[:, 1]
+    away = label_set_coverage(features(va), target(va), risks, limits, UCI)
     assert away is not None
     assert away.without_disease is not None
     assert away.without_disease.value < 0.87
@@ -175,7 +173,7 @@ def test_groups_are_counted_once_in_each_view(cleveland: pd.DataFrame) -> None:
     """The four groups, the two sexes and the two kinds of chest pain each add up to all patients of an outcome."""
     matrix, labels = features(cleveland), target(cleveland)
     limits = np.full((PATTERNS, len(GROUPS), 2), 0.5)
-    found = label_set_coverage(matrix, labels, labels * 1.0, limits)
+    found = label_set_coverage(matrix, labels, labels * 1.0, limits, UCI)
     assert found is not None
     rows = by_group(found)
     views = (GROUPS, ("women", "men"), ("chest pain 1 to 3", "chest pain 4"))
@@ -190,9 +188,9 @@ def test_coverage_counts_those_who_get_a_set(cleveland: pd.DataFrame) -> None:
     """A pattern without limits gives its patients no set: they are neither covered nor missed."""
     matrix, labels = features(cleveland), target(cleveland)
     limits = np.full((PATTERNS, len(GROUPS), 2), np.nan)
-    assert label_set_coverage(matrix, labels, labels * 1.0, limits) is None
+    assert label_set_coverage(matrix, labels, labels * 1.0, limits, UCI) is None
     limits[0] = (0.5, 0.5)
-    found = label_set_coverage(matrix, labels, labels * 1.0, limits)
+    found = label_set_coverage(matrix, labels, labels * 1.0, limits, UCI)
     assert found is not None
     complete = int((~np.isnan(matrix).any(axis=1)).sum())
     assert (found.patients, found.single) == (complete, 1.0)
@@ -206,9 +204,11 @@ def test_recommended_measurement_is_as_good_as_the_best_in_hindsight(cleveland: 
     is better than each of the other fields.
     """
     matrix, labels = features(cleveland), target(cleveland)
-    found = evaluate_measure_next(nested_folds(new_pattern_submodels(42), matrix, labels, [42, 43]), matrix)
+    found = evaluate_measure_next(
+        nested_folds(new_pattern_submodels(UCI, 42), matrix, labels, UCI, [42, 43]), matrix, UCI, gap_sets(UCI.table)
+    )
     assert [each.missing_fields for each in found] == [
-        name for name, fields in MISSING_FIELDS.items() if len(fields) > 1
+        name for name, fields in gap_sets(UCI.table).items() if len(fields) > 1
     ]
     for each in found:
         assert each.recommended < each.before
@@ -242,7 +242,8 @@ def test_instability_does_not_depend_on_the_seed(cleveland: pd.DataFrame) -> Non
     """Two seeds agree within a tenth."""
     matrix, labels = features(cleveland), target(cleveland)
     one, other = (
-        instability(bootstrap_refits(matrix, labels, bootstrap_weights(len(labels), seed, 100)), 0.5) for seed in (1, 2)
+        instability(bootstrap_refits(matrix, labels, bootstrap_weights(len(labels), seed, 100), UCI), 0.5)
+        for seed in (1, 2)
     )
     assert one.median_width == pytest.approx(other.median_width, rel=0.1)
     assert len(one.widths) == len(one.risks) == 303
@@ -250,6 +251,8 @@ def test_instability_does_not_depend_on_the_seed(cleveland: pd.DataFrame) -> Non
 
 def test_learning_curve_rises(cleveland: pd.DataFrame) -> None:
     """More patients give a model that ranks no worse, and 240 are enough for .9."""
-    curve = learning_curve(new_pipeline(new_logistic_regression(42)), features(cleveland), target(cleveland), [42])
+    curve = learning_curve(
+        new_pipeline(new_logistic_regression(UCI, 42), UCI), features(cleveland), target(cleveland), [42]
+    )
     assert [point.patients for point in curve] == [40, 80, 120, 160, 200, 240]
     assert curve[-1].roc_auc >= max(0.9, curve[0].roc_auc)

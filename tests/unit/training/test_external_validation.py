@@ -10,6 +10,7 @@ import pytest
 
 from schemas.errors import ArtifactError
 from scoring.scorer import Scorer
+from tests.support.uci import UCI
 from training.data.frames import features, site_rows, target
 from training.data.labelled import LabelledData
 from training.evaluation.external_validation import ExternalValidation, validate_externally
@@ -32,7 +33,7 @@ def test_metrics_are_those_of_the_served_risks(
     risks = Scorer.from_directory(model_dir).risks(matrix)
     parts = {
         "all": (found.overall, np.ones(920, dtype=bool)),
-        "women": (found.groups["women"], patient_groups(matrix)["women"]),
+        "women": (found.groups["women"], patient_groups(matrix, UCI.table)["women"]),
         "va": (found.sites["va"], (everyone["site"] == "va").to_numpy()),
         "complete": (found.patterns["complete"], ~np.isnan(matrix).any(axis=1)),
     }
@@ -50,7 +51,7 @@ def test_label_set_coverage_uses_the_served_limits(
     """It is the coverage of the limits that the model serves."""
     scorer, matrix = Scorer.from_directory(model_dir), features(everyone)
     assert found.coverage == label_set_coverage(
-        matrix, target(everyone), scorer.risks(matrix), scorer.uncertainty.label_limits
+        matrix, target(everyone), scorer.risks(matrix), scorer.uncertainty.label_limits, UCI
     )
     assert found.coverage is not None
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from schemas.errors import DataError, DependencyError
-from schemas.features import FEATURE_NAMES
+from tests.support.uci import FEATURE_NAMES
 from training.data.dataset import SITES, file_name, published_file
 from training.data.frames import digest, features, read_snapshot, read_uci, site_rows, target
 

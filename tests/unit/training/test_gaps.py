@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from schemas.codec import encode_scores
 from schemas.errors import DataError
-from schemas.features import FEATURE_NAMES
 from schemas.records import WarningCode
 from scoring.estimators import new_preprocessor
 from scoring.model_artifact import load
 from scoring.pipeline import DecodedBatch
 from scoring.reference_cases import reference_cases
 from scoring.scorer import Scorer
+from tests.support.uci import FEATURE_NAMES, UCI
 from training.candidates import new_logistic_regression, new_pattern_submodels
 from training.data.checks import check_training_rows
 from training.data.dataset import SITES, file_name
@@ -28,6 +28,7 @@ from training.evaluation.cross_validation import CrossValidation
 from training.evaluation.interval_simulation import simulate_interval_coverage
 from training.evaluation.label_sets import nested_folds
 from training.evaluation.measure_next import evaluate_measure_next
+from training.evaluation.repeated_cv import gap_sets
 from training.evaluation.uncertainty import measure_uncertainty
 from training.export.drift_reference import new_reference
 from training.export.model_directory import _ranges
@@ -62,7 +63,7 @@ def test_a_field_that_nobody_measured_carries_no_weight(name: str, gappy: Path) 
     """A record with it has the risk of one without it, and a warning; a fast engine scores both."""
     scorer = Scorer.from_directory(gappy, name, window_records=500)
     assert scorer.fallback_reason is None
-    matrix = reference_cases()
+    matrix = reference_cases(UCI.table)
     without = matrix.copy()
     without[:, [FEATURE_NAMES.index(field) for field in UNMEASURED]] = np.nan
     found = scorer.explain(matrix)
@@ -113,7 +114,9 @@ def test_coverage_is_simulated_without_rarely_measured_fields(site: str) -> None
     """A record is complete without them, and they are not recommended for measurement."""
     rows = site_rows(read_snapshot(), site)
     matrix, labels = features(rows), target(rows)
-    found = simulate_interval_coverage(new_pattern_submodels(1), matrix, labels, 1, repeats=2)
+    found = simulate_interval_coverage(
+        new_pattern_submodels(UCI, 1), matrix, labels, UCI, gap_sets(UCI.table), 1, repeats=2
+    )
     assert [each.missing_fields for each in found] == [
         "none",
         "chol",
@@ -122,13 +125,20 @@ def test_coverage_is_simulated_without_rarely_measured_fields(site: str) -> None
         "exercise+ca+thal",
         ALL,
     ]
-    advised = evaluate_measure_next(nested_folds(new_pattern_submodels(1), matrix, labels, [1]), matrix)
+    advised = evaluate_measure_next(
+        nested_folds(new_pattern_submodels(UCI, 1), matrix, labels, UCI, [1]), matrix, UCI, gap_sets(UCI.table)
+    )
     assert [sorted(each.others) for each in advised] == [
         ["exang", "oldpeak", "thalach"],
         ["chol", "exang", "fbs", "oldpeak", "restecg", "thalach", "trestbps"],
     ]
     few = np.isnan(matrix).sum(axis=1) > 3
-    assert simulate_interval_coverage(new_pattern_submodels(1), matrix[few], labels[few], 1, repeats=2) == ()
+    assert (
+        simulate_interval_coverage(
+            new_pattern_submodels(UCI, 1), matrix[few], labels[few], UCI, gap_sets(UCI.table), 1, repeats=2
+        )
+        == ()
+    )
 
 
 @settings(max_examples=12)
@@ -148,12 +158,15 @@ def test_any_rows_are_refused_or_train_a_model(site: str, seed: int, rows: int, 
     except DataError:
         return
     matrix, labels = features(frame), target(frame)
-    preprocessor = new_preprocessor().fit(matrix)
+    preprocessor = new_preprocessor(UCI.columns).fit(matrix)
     inputs = preprocessor.transform(matrix)
     for new in (new_logistic_regression, new_pattern_submodels):
-        classifier = new(seed).fit(inputs, labels)
+        classifier = new(UCI, seed).fit(inputs, labels)
         plain = new_portable_model(
-            preprocessor, classifier, measure_uncertainty(classifier, inputs, matrix, labels, seed, bootstraps=2)
+            preprocessor,
+            classifier,
+            measure_uncertainty(classifier, inputs, matrix, labels, UCI, seed, bootstraps=2),
+            UCI,
         )
         assert plain is not None
         assert plain.linear is not None
@@ -162,6 +175,6 @@ def test_any_rows_are_refused_or_train_a_model(site: str, seed: int, rows: int, 
         for numbers in (plain.reference_risks, plain.center, plain.linear.coefficients, *measured):
             assert np.isfinite(numbers).all()
     evaluated = CrossValidation("m", {}, plain.reference_risks[: len(labels)], 1.0)
-    reference = new_reference(matrix, [evaluated])
+    reference = new_reference(matrix, UCI.table, [evaluated])
     assert all(histogram.measured.is_valid() for histogram in reference.fields.values())
-    assert all(np.isfinite(limits).all() for limits in _ranges(matrix).values())
+    assert all(np.isfinite(limits).all() for limits in _ranges(matrix, UCI.table).values())

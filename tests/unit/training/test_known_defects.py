@@ -8,6 +8,7 @@ import msgspec
 import pandas as pd
 import pytest
 
+from tests.support.uci import UCI
 from training.data.frames import features, site_rows, target
 from training.data.population import data_entry
 from training.estimates import MIN_PATIENTS, Estimate, bootstrap_weights
@@ -31,9 +32,9 @@ NUMBER = re.compile(r"-?\d+\.\d+|\d+")
 def found(report: TrainingResult, everyone: pd.DataFrame, cleveland: pd.DataFrame) -> EvaluationReport:
     """A report with all inputs of the defects, with fewer repeats than a full run."""
     matrix, labels = features(cleveland), target(cleveland)
-    inputs = EvaluationInputs(everyone, matrix, labels, data_entry(cleveland), 42, 0.5, QUICK)
+    inputs = EvaluationInputs(UCI, everyone, matrix, labels, data_entry(cleveland), 42, 0.5, QUICK)
     pipeline, weights = inputs.pipelines[BEST], bootstrap_weights(len(labels), 42, 100)
-    out_of_fold = repeated_cross_validation({BEST: pipeline}, matrix, labels, [42, 43], lambda _step: None)
+    out_of_fold = repeated_cross_validation({BEST: pipeline}, matrix, labels, UCI.table, [42, 43], lambda _step: None)
     risks = out_of_fold.risks[BEST]["none"]
     full = FullEvaluation(
         tuning={},
@@ -46,12 +47,14 @@ def found(report: TrainingResult, everyone: pd.DataFrame, cleveland: pd.DataFram
         leave_one_hospital_out={},
         learning_curve={},
         instability=Instability(0, 0, 0, 0, 0, (), ()),
-        coverage=nested_label_set_coverage(nested_folds(pipeline["classify"], matrix, labels, [42]), matrix, labels),
+        coverage=nested_label_set_coverage(
+            nested_folds(pipeline["classify"], matrix, labels, UCI, [42]), matrix, labels, UCI
+        ),
         coverage_with_gap=None,
         interval_coverage=(),
         measure_next=(),
         sample_size=SampleSize(0, 0, 0, 0, 0, 0, 0),
-        odds_ratios=odds_ratios(bootstrap_refits(matrix, labels, weights)),
+        odds_ratios=odds_ratios(bootstrap_refits(matrix, labels, weights, UCI), UCI),
         permutation_importance={},
         permuted_labels_roc_auc=0.5,
     )
@@ -111,7 +114,7 @@ def test_defects_of_other_hospitals_are_those_of_their_patients(
     defects: tuple[str, ...], everyone: pd.DataFrame, cleveland: pd.DataFrame
 ) -> None:
     """Bias, prevalence and the group with chest pain 1 to 3 come from the model's own risks there."""
-    pipeline = EvaluationInputs(everyone, *[None] * 3, 42, 0.5, QUICK).pipelines[BEST]
+    pipeline = EvaluationInputs(UCI, everyone, *[None] * 3, 42, 0.5, QUICK).pipelines[BEST]
     pipeline.fit(features(cleveland), target(cleveland))
     for site, name, side in (("hungarian", "Budapest", "high"), ("switzerland", "Zurich and Basel", "low")):
         rows = site_rows(everyone, site)

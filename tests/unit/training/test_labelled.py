@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from schemas.codings import CODINGS
 from schemas.errors import DataError, DependencyError
-from schemas.features import FEATURE_NAMES
 from tests.support.public_copies import copy_rows, inverted, kaggle_coded, uci_records
+from tests.support.uci import CODINGS, FEATURE_NAMES
 from training.data.dataset import SITES, file_name, published_file
 from training.data.frames import site_rows
 from training.data.labelled import read_labelled

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from schemas.features import FEATURE_NAMES
 from scoring.model_artifact import CARD_DATA_FILE, CARD_FILE, REPORT_FILE
 from scoring.scorer import Scorer
+from tests.support.uci import FEATURE_NAMES
 from training.data.frames import features
 from training.data.population import data_entry
 from training.evaluation.baseline import BASELINE

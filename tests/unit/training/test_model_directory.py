@@ -14,14 +14,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from schemas.errors import SettingsError
-from schemas.features import FEATURE_NAMES
 from scoring.model_artifact import load, read_manifest
 from scoring.submodels import PatternSubmodels
+from tests.support.uci import FEATURE_NAMES
 from training.data.frames import digest, features
 from training.export.model_directory import as_json
 from training.pipeline import TrainingRequest, TrainingResult, check_request, train
 
 FILES = {
+    "feature-table.json",
     "best_model.joblib",
     "logistic_regression.joblib",
     "logistic_regression.json",

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from scoring.model_artifact import CARD_DATA_FILE, CARD_FILE, MANIFEST_FILE, REPORT_FILE
+from tests.support.uci import UCI
 from training.data.dataset import SITES, file_name, published_file
 from training.data.frames import (
     TRAINING_SITE,
@@ -59,7 +60,7 @@ def inputs(renamed: Path) -> EvaluationInputs:
     """The inputs of an evaluation of those rows and the other files."""
     everyone = read_uci(renamed)
     rows = site_rows(everyone, TRAINING_SITE)
-    return EvaluationInputs(everyone, features(rows), target(rows), data_entry(rows), 42, 0.5, QUICK)
+    return EvaluationInputs(UCI, everyone, features(rows), target(rows), data_entry(rows), 42, 0.5, QUICK)
 
 
 @pytest.mark.parametrize("file", [CARD_FILE, CARD_DATA_FILE, MANIFEST_FILE, REPORT_FILE])
@@ -139,7 +140,7 @@ def test_only_shared_rows_are_dropped(everyone: pd.DataFrame) -> None:
 def test_groups_of_other_hospitals_are_counted(everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
     """Sensitivity and specificity of a group are counts of its patients, however few there are."""
     matrix, labels = features(cleveland), target(cleveland)
-    inputs = EvaluationInputs(everyone, matrix, labels, data_entry(cleveland), 42, 0.5, QUICK)
+    inputs = EvaluationInputs(UCI, everyone, matrix, labels, data_entry(cleveland), 42, 0.5, QUICK)
     pipeline = inputs.pipelines["pattern_submodels"].fit(matrix, labels)
     for site, found in evaluate_other_hospitals(inputs, "pattern_submodels").items():
         rows = site_rows(everyone, site)

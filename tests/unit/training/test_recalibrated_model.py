@@ -21,6 +21,7 @@ from scoring.scorer import Scorer
 from tests.support.commands import refused
 from tests.support.public_copies import labelled
 from tests.support.signing_keys import Keys
+from tests.support.uci import UCI
 from training.data.frames import features, read_snapshot, target
 from training.data.labelled import read_labelled
 from training.evaluation.external_validation import validate_externally
@@ -55,7 +56,7 @@ def test_all_risks_move_by_the_proposed_shift_and_label_sets_stay(name: str, mod
     assert (after.uncertainty.reach > before.uncertainty.reach).all()
     artifact = load(new)
     fitted = artifact.fitted()
-    expected = fitted.classifier.predict_proba(fitted.preprocessor.transform(reference_cases()))[:, 1]
+    expected = fitted.classifier.predict_proba(fitted.preprocessor.transform(reference_cases(UCI.table)))[:, 1]
     assert artifact.plain is not None
     assert np.array_equal(expected, PortableModel.from_json(artifact.plain).reference_risks)
 

@@ -29,6 +29,7 @@ from tests.support.models import (
     with_exchanged_labels,
 )
 from tests.support.outcomes import Outcome, Rejected, Scored, outcomes_of, process
+from tests.support.uci import UCI
 from worker.canary import Canary, KeySampler
 
 ROWS = random_rows(500, seed=8)
@@ -52,7 +53,7 @@ def other(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Scorer:
 def scored(canary: Canary, places: range = range(len(VALUES))) -> list[Outcome]:
     """Score some of the records, as one batch."""
     own = slice(places.start, places.stop)
-    return outcomes_of(canary.score(JsonBatch(VALUES[own], None, SOURCES[own], KEYS[own]).decode()))
+    return outcomes_of(canary.score(JsonBatch(VALUES[own], None, SOURCES[own], KEYS[own]).decode(UCI)))
 
 
 def of(scorer: Scorer) -> list[Outcome]:
@@ -124,14 +125,14 @@ def test_records_without_a_key_are_scored_by_the_champion(scorer: Scorer, other:
     """Even with a share of 1."""
     canary = Canary(ModelManager(scorer), other, 1.0)
     batch = JsonBatch(VALUES, None, SOURCES, [None] * len(VALUES))
-    assert outcomes_of(canary.score(batch.decode())) == of(scorer)
+    assert outcomes_of(canary.score(batch.decode(UCI))) == of(scorer)
 
 
 def test_rejected_records_keep_their_positions(scorer: Scorer, other: Scorer) -> None:
     """Rejections keep their positions in the batch, whichever model scores the other records."""
     values: list[bytes | None] = [value if place % 5 else b"broken" for place, value in enumerate(VALUES)]
     batch = JsonBatch(values, None, SOURCES, KEYS)
-    found = outcomes_of(Canary(ModelManager(scorer), other, SHARE).score(batch.decode()))
+    found = outcomes_of(Canary(ModelManager(scorer), other, SHARE).score(batch.decode(UCI)))
     takes = KeySampler(SHARE).selects
     assert [isinstance(each, Rejected) for each in found] == [place % 5 == 0 for place in range(len(VALUES))]
     versions = {

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from schemas.features import FEATURE_NAMES, FEATURES
+from schemas.tables.builtin import UCI_HEART
 from training.data.exploration import (
     CODED_FIELDS,
     NUMERIC_FIELDS,
@@ -59,7 +59,7 @@ def missingness(frame: pd.DataFrame) -> Figure:
     for (i, j), share in np.ndenumerate(shares.to_numpy()):
         text = f"{share:.0%}" if share >= 0.005 else ""  # noqa: PLR2004  # what rounds to 1%
         axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if share > 0.6 else "black")  # noqa: PLR2004  # legible
-    axes.set_xticks(range(len(FEATURE_NAMES)), FEATURE_NAMES, fontsize=8)
+    axes.set_xticks(range(len(UCI_HEART.names)), UCI_HEART.names, fontsize=8)
     axes.set_yticks(range(len(shares)), [SITE_NAMES[site] for site in shares.index])
     axes.set_title("Share missing: ca was rarely measured outside Cleveland, thal only in part")
     return figure
@@ -171,14 +171,14 @@ def site_shift(frame: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(8.6, 3.4))
     axes = figure.subplots()
     sites = [site for site in SITE_NAMES if site != TRAINING_SITE]
-    places = np.arange(len(FEATURE_NAMES))
+    places = np.arange(len(UCI_HEART.names))
     for number, (site, colour) in enumerate(zip(sites, PALETTE, strict=False)):
         found = population_stability_index(frame, site)
-        heights = [found.get(name, np.nan) for name in FEATURE_NAMES]
+        heights = [found.get(name, np.nan) for name in UCI_HEART.names]
         axes.bar(places + 0.27 * (number - 1), heights, 0.27, color=colour, label=SITE_NAMES[site])
     axes.axhline(_ALARM, color="black", lw=1, ls="--")
     axes.text(4.5, _ALARM + 0.05, "common alarm, 0.25", ha="center", fontsize=8)
-    axes.set_xticks(places, FEATURE_NAMES, fontsize=8)
+    axes.set_xticks(places, UCI_HEART.names, fontsize=8)
     axes.set(ylabel="population stability index")
     axes.set_title("Every other hospital differs from Cleveland")
     axes.legend(fontsize=8)
@@ -199,4 +199,4 @@ DATA_FIGURES: Final[Mapping[str, Callable[[pd.DataFrame], Figure]]] = {
 
 
 def _unit(name: str) -> str:
-    return str(FEATURES[FEATURE_NAMES.index(name)].unit)
+    return str(UCI_HEART.features[UCI_HEART.names.index(name)].unit)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from scoring.groups import GROUPS
 from training.estimates import MIN_PATIENTS, wilson_interval
 from training.evaluation.interval_simulation import IntervalCoverage
 from training.evaluation.label_sets import Covered, LabelSetCoverage
@@ -92,7 +91,7 @@ def _label_sets(full: FullEvaluation) -> Iterator[str]:
             [name, group, *map(counted, held)]
             for name, c in {_TRAINING: full.coverage, **gap, **other_hospitals}.items()
             for group, held in by_group(c).items()
-            if name not in other_hospitals or group not in GROUPS
+            if name not in other_hospitals or group not in c.groups
         ),
     )
 

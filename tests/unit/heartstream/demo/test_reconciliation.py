@@ -8,7 +8,7 @@ from heartstream.demo.patients import FLAWS, demo_records, real_patients
 from heartstream.demo.reconciliation import Reconciliation
 from schemas.errors import RejectionCode, ValidationIssue
 from schemas.records import DeadLetter, ModelRef, PatientRecord, Score, Source
-from schemas.validation import validate
+from tests.support.uci import validate
 
 HERE = Source("patients", 0, 7)
 

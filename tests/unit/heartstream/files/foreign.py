@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from heartstream.files.score import Request, score_file
 from heartstream.files.tally import Tally
 from schemas.errors import DataError
-from schemas.features import FEATURE_NAMES, FEATURES
 from schemas.read_options import ReadOptions
 from scoring.scorer import Scorer
 from tests.support.file_tables import unseen
+from tests.support.uci import FEATURE_NAMES, FEATURES
 from training.data.dataset import snapshot_rows
 
 NAMES: Final = ("patient_id", *FEATURE_NAMES)

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from schemas.features import FEATURES
 from scoring.scorer import Scorer
 from tests.support.examples import accepted, rejected
 from tests.support.file_tables import (
@@ -30,6 +29,7 @@ from tests.support.file_tables import (
     write_parquet,
 )
 from tests.support.record_strategies import ODD_VALUES, legal_values, values
+from tests.support.uci import FEATURES
 
 BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 WIDELY = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

@@ -13,11 +13,11 @@ from heartstream.files.score import HELD_RECORDS, Request, score_file
 from heartstream.monitoring.compare.comparison import compare_file
 from heartstream.monitoring.drift.counting import count_file
 from schemas.errors import DataError
-from schemas.features import FEATURE_NAMES
 from scoring.model_artifact import load
 from scoring.scorer import Scorer
 from tests.support.file_tables import unseen
 from tests.support.public_copies import copy_records, uci_records
+from tests.support.uci import FEATURE_NAMES
 
 KINDS = ("ndjson", "csv")
 

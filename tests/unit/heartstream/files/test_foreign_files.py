@@ -19,11 +19,11 @@ from heartstream.files.score import Request, score_file
 from heartstream.files.tally import Tally
 from heartstream.monitoring.compare.comparison import compare_file
 from heartstream.monitoring.drift.counting import count_file
-from schemas.features import FEATURE_NAMES
 from schemas.read_options import ReadOptions
 from scoring.model_artifact import load
 from scoring.scorer import Scorer
 from tests.support.file_tables import COMPLETE, as_records, unseen
+from tests.support.uci import FEATURE_NAMES
 from tests.unit.heartstream.files.foreign import (
     DEFAULT_OPTIONS,
     NAMES,
@@ -106,7 +106,7 @@ def test_ucis_published_files_are_read(site: str, scorer: Scorer, tmp_path: Path
     clean.write_bytes(Form().write(cells))
     assert score(clean, scorer)[0] == score(path, scorer)[0]
     (note,) = notes_of(path, scorer)
-    assert "without a header, with the columns of UCI's published files; the last one, num, is not read" in note
+    assert "with the columns of UCI Heart Disease's published files; the last one, num, is not read" in note
     assert "patient_id is the row number" in note
 
 

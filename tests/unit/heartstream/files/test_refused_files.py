@@ -12,10 +12,10 @@ from heartstream.files.batching import CSV_BATCH_BYTES
 from heartstream.files.score import Request, score_file
 from heartstream.files.tally import Tally
 from schemas.errors import DependencyError, SettingsError
-from schemas.features import FEATURE_NAMES
 from schemas.read_options import ReadOptions
 from scoring.scorer import Scorer
 from tests.support.file_tables import COMPLETE, as_records, unseen
+from tests.support.uci import FEATURE_NAMES
 from tests.unit.heartstream.files.foreign import DEFAULT_OPTIONS, Form, patients, refusal_of
 
 

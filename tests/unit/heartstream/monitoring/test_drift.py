@@ -22,11 +22,11 @@ from heartstream.monitoring.drift.html_report import page
 from heartstream.monitoring.drift.verdict import Verdict
 from heartstream.reports.html_page import masked_share
 from schemas.errors import ArtifactError
-from schemas.features import FEATURE_NAMES
 from scoring.drift import ENOUGH_RECORDS, Census, Window
 from scoring.model_artifact import load
 from scoring.scorer import Scorer
 from tests.support.drift import INPUTS, SCORES, limits
+from tests.support.uci import FEATURE_NAMES, UCI
 from training.data.frames import features, read_snapshot
 
 
@@ -91,7 +91,7 @@ def test_a_census_equals_a_window_of_the_same_records(model_dir: Path) -> None:
     risks = Scorer(artifact).risks(matrix)
     census, window = (
         kind(artifact.reference, artifact.model.name, artifact.manifest.training_range, *more)
-        for kind, more in ((Census, ()), (Window, (1_000,)))
+        for kind, more in ((Census, (UCI,)), (Window, (1_000, UCI)))
     )
     for first in range(0, len(matrix), 50):
         census.note(matrix[first : first + 50], risks[first : first + 50])

@@ -11,11 +11,11 @@ import pytest
 from heartstream.cli import app
 from heartstream.demo.patients import real_patients
 from schemas.codec import decode_score
-from schemas.features import FEATURE_NAMES
 from scoring.scorer import Scorer
 from scoring.wording import UNCERTAIN
 from tests.support.outcomes import Scored, process
 from tests.support.signing_keys import Keys
+from tests.support.uci import FEATURE_NAMES
 
 EXAMPLES = Path(__file__).parents[4] / "schemas" / "examples" / "patients" / "v1" / "accepted"
 MODELS = ["logistic_regression", "pattern_submodels", "random_forest"]
@@ -59,7 +59,7 @@ def test_contributions_add_up(name: str, model_dir: Path, tmp_path: Path, capsys
     parts = dict(re.findall(r"^  (\w+) +([+-][\d.]+|) +\S", out, re.MULTILINE))
     assert set(parts) == set(FEATURE_NAMES)
     assert parts["ca"] == ""
-    average, risk = (float(re.search(p, out)[1]) / 100 for p in (r"patient has ([\d.]+)%", r"vessel: ([\d.]+)%"))  # type: ignore[index]
+    average, risk = (float(re.search(p, out)[1]) / 100 for p in (r"patient has ([\d.]+)%", r"Risk: ([\d.]+)%"))  # type: ignore[index]
     odds = average / (1 - average) * 2.718281828 ** sum(float(part) for part in parts.values() if part)
     assert odds / (1 + odds) == pytest.approx(risk, abs=0.002)
 
@@ -119,7 +119,7 @@ def test_no_risk_is_shown_as_certain(model_dir: Path, tmp_path: Path, capsys: py
     """A risk that would round to 100.0% is shown as over 99.9%, also in the interval."""
     path = written(tmp_path, **json.loads((EXAMPLES / "highest-limits.json").read_text("utf-8")))
     _, text, _ = run(capsys, path, "--model", model_dir, "--name", "logistic_regression")
-    assert ("vessel: over 99.9%" in text, "to over 99.9%" in text, "100.0%" in text) == (True, True, False)
+    assert ("Risk: over 99.9%" in text, "to over 99.9%" in text, "100.0%" in text) == (True, True, False)
 
 
 def test_the_model_comes_from_the_settings_by_default(

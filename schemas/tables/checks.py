@@ -1,0 +1,225 @@
+"""What must hold in a feature table beyond its form."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from math import prod
+from typing import Final, NamedTuple
+
+import msgspec
+
+from schemas.record_format import RecordFormat
+from schemas.tables.feature_table import CODING, PATIENT_ID, Feature, FeatureTable, Kind
+from schemas.tables.names import normalized
+
+Path = tuple[str | int, ...]
+MOST_FEATURES: Final = 200
+MOST_OPTIONAL: Final = 10
+"""Each set of missing fields has a model of its own: 1,024 of them."""
+_HIGHEST_CODE: Final = 99
+_MOST_COMBINATIONS: Final = 10_000
+_TABLE_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,39}")
+_FIELD_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+_RESERVED: Final = (PATIENT_ID, CODING)
+
+
+class Problem(NamedTuple):
+    """A problem, and the path of the key in the document that it concerns."""
+
+    path: Path
+    text: str
+
+
+def table_problems(table: FeatureTable) -> list[Problem]:
+    """Return all problems of a table."""
+    problems = [
+        *_identity(table),
+        *_names(table),
+        *_outcome(table),
+        *_gaps(table),
+        *_groups(table),
+        *_subgroups(table),
+        *_codings(table),
+    ]
+    for place, feature in enumerate(table.features):
+        problems += [Problem(("feature", place, key), f"{feature.name}: {text}") for key, text in _feature(feature)]
+    return problems or list(_example(table))
+
+
+def _example(table: FeatureTable) -> Iterator[Problem]:
+    found = RecordFormat(table).validate(msgspec.json.encode(table.example))
+    if isinstance(found, tuple):
+        for issue in found:
+            yield Problem(("example", issue.pointer.removeprefix("/")), f"the example: {issue.pointer} {issue.message}")
+
+
+def _identity(table: FeatureTable) -> Iterator[Problem]:
+    if not _TABLE_NAME.fullmatch(table.name):
+        yield Problem(("name",), "name must be lower-case letters, digits and hyphens, beginning with a letter")
+    if not _VERSION.fullmatch(table.version):
+        yield Problem(("version",), "version must be letters, digits, and any of . _ / -")
+    if not 1 <= len(table.features) <= MOST_FEATURES:
+        yield Problem(("feature",), f"there must be 1 to {MOST_FEATURES} features, not {len(table.features)}")
+    if (optional := len(table.optional)) > MOST_OPTIONAL:
+        text = f"{optional} features may be missing, at most {MOST_OPTIONAL} can; set required = true on others"
+        yield Problem(("feature", table.optional[MOST_OPTIONAL]), text)
+
+
+def _names(table: FeatureTable) -> Iterator[Problem]:
+    taken: dict[str, str] = {normalized(name): name for name in _RESERVED}
+    for place, feature in enumerate(table.features):
+        at = ("feature", place)
+        if not _FIELD_NAME.fullmatch(feature.name):
+            text = "must be letters, digits and underscores, beginning with a letter, at most 40 characters"
+            yield Problem((*at, "name"), f"{feature.name}: a name {text}")
+        for key, alias in [("name", feature.name), *(("aliases", alias) for alias in feature.aliases)]:
+            other = taken.setdefault(normalized(alias), feature.name)
+            if other in _RESERVED:
+                yield Problem((*at, key), f"{alias}: the name {other} is reserved")
+            elif other != feature.name or (key == "name" and feature.name in table.names[:place]):
+                yield Problem((*at, key), f"{feature.name}: {alias} is also a name or alias of {other}")
+
+
+def _feature(feature: Feature) -> Iterator[tuple[str, str]]:
+    """Yield the key and text of each problem of one feature."""
+    yield from _values(feature)
+    if feature.limits is not None and not feature.limits[0] < feature.limits[1]:
+        yield "limits", "the first limit must be below the second"
+        return
+    if not (feature.codes or feature.limits):
+        return
+    for number in feature.missing:
+        if _is_valid(feature, number):
+            yield "missing", f"{number} is a valid value; it cannot mean missing as well"
+    for hint in feature.hints:
+        if hint.lowest > hint.highest:
+            yield "hints", "the start of a hint must not be above its end"
+        elif not (hint.text or hint.foreign):
+            yield "hints", "a hint needs a text, or foreign = true"
+        elif _is_valid(feature, hint.lowest) and _is_valid(feature, hint.highest):
+            yield "hints", f"{hint.lowest:g} to {hint.highest:g} are valid values; a hint is for invalid ones"
+    words = Counter(normalized(word) for _, texts in feature.texts for word in set(map(normalized, texts)))
+    if repeated := [word for word, count in words.items() if count > 1]:
+        yield "texts", f"{', '.join(repeated)} stand for more than one code"
+
+
+def _values(feature: Feature) -> Iterator[tuple[str, str]]:
+    if feature.kind is Kind.QUANTITY:
+        if feature.limits is None:
+            yield "kind", "a quantity needs limits = [lowest, highest]"
+        for key in ("codes", "texts", "ordered"):
+            if getattr(feature, key):
+                yield key, f"a quantity has no {key}"
+        return
+    if feature.limits is not None:
+        yield "limits", "a code has no limits"
+    if feature.whole:
+        yield "whole", "a code is always whole"
+    if len(feature.codes) < 2:  # noqa: PLR2004  # two values
+        yield "codes", "a code needs at least two codes"
+    if any(not 0 <= code <= _HIGHEST_CODE for code, _ in feature.codes):
+        yield "codes", f"codes must be whole numbers from 0 to {_HIGHEST_CODE}, or texts"
+
+
+def _is_valid(feature: Feature, value: float) -> bool:
+    low, high = feature.interval
+    return low <= value <= high and value not in feature.gaps
+
+
+def _gaps(table: FeatureTable) -> Iterator[Problem]:
+    optional = {table.names[j] for j in table.optional}
+    for name, fields in table.gaps.items():
+        if wrong := [field for field in fields if field not in optional]:
+            yield Problem(("gaps", name), f"{', '.join(wrong)}: not optional fields")
+        if not fields:
+            yield Problem(("gaps", name), f"{name} has no fields")
+    if table.common_gap and table.gaps and table.common_gap not in table.gaps:
+        yield Problem(("common_gap",), f"{table.common_gap} is not one of the gaps")
+
+
+def _outcome(table: FeatureTable) -> Iterator[Problem]:
+    outcome = table.outcome
+    yield from _classes(("outcome",), outcome.positive, outcome.negative)
+    for key, column in (("column", outcome.column), ("binary_column", outcome.binary_column)):
+        if normalized(column) in {normalized(name) for name in (*table.names, *_RESERVED)}:
+            yield Problem(("outcome", key), f"the outcome's column {column} is a field of the record")
+
+
+def _classes(at: Path, positive: Sequence[int | str], negative: Sequence[int | str]) -> Iterator[Problem]:
+    for key, values in (("positive", positive), ("negative", negative)):
+        if not values:
+            yield Problem((*at, key), f"{key} needs at least one value of the outcome")
+    if both := set(positive) & set(negative):
+        yield Problem((*at, "positive"), f"{', '.join(map(str, both))} cannot be positive and negative")
+
+
+def _groups(table: FeatureTable) -> Iterator[Problem]:
+    """Check that each valid record belongs to exactly one group."""
+    used = {name: None for group in table.groups for name in group.where}
+    problems = []
+    for place, group in enumerate(table.groups):
+        for name, codes in group.where.items():
+            feature = table.by_name.get(name)
+            if feature is None or feature.kind is not Kind.CODE or not feature.required:
+                problems.append(Problem(("group", place, "where"), f"{name} must be a required field with codes"))
+            elif any(code not in dict(feature.codes) for code in codes):
+                problems.append(Problem(("group", place, "where"), f"{name} has only the codes {_codes(feature)}"))
+    yield from problems
+    if problems or not table.groups:
+        return
+    if prod(len(table.by_name[name].codes) for name in used) > _MOST_COMBINATIONS:
+        yield Problem(("group", 0), "the groups use fields with too many codes")
+        return
+    for combination in product(*([code for code, _ in table.by_name[name].codes] for name in used)):
+        values = dict(zip(used, combination, strict=True))
+        members = [each.name for each in table.groups if all(values[name] in its for name, its in each.where.items())]
+        if len(members) != 1:
+            who = ", ".join(f"{name} = {value}" for name, value in values.items())
+            where = f"several groups: {', '.join(members)}" if members else "no group"
+            yield Problem(("group", 0), f"patients with {who} are in {where}")
+
+
+def _subgroups(table: FeatureTable) -> Iterator[Problem]:
+    for place, each in enumerate(table.subgroups):
+        at = ("subgroup", place)
+        feature = table.by_name.get(each.field)
+        if feature is None:
+            yield Problem((*at, "field"), f"{each.field} is not a field")
+        elif any(code not in dict(feature.codes) for code in each.codes):
+            yield Problem((*at, "codes"), f"{each.field} has only the codes {_codes(feature)}")
+        if bool(each.codes) == (each.at_least is not None or each.below is not None):
+            yield Problem(at, f"{each.name}: give either codes, or at_least and below")
+
+
+def _codes(feature: Feature) -> str:
+    return ", ".join(feature.labels or (str(code) for code, _ in feature.codes))
+
+
+def _codings(table: FeatureTable) -> Iterator[Problem]:
+    for name, count in Counter(coding.name for coding in table.codings).items():
+        if count > 1:
+            yield Problem(("coding",), f"{count} codings have the name {name}")
+    for place, coding in enumerate(table.codings):
+        at = ("coding", place)
+        if place == 0 and coding.codes:
+            yield Problem((*at, "maps"), f"{coding.name}: the first coding is the table's own and has no maps")
+        for name, codes in coding.codes.items():
+            yield from (Problem((*at, "maps", name), text) for text in _map(table, name, codes))
+        if coding.classes != table.outcome.classes:
+            yield from _classes(at, coding.positive, coding.negative)
+
+
+def _map(table: FeatureTable, name: str, codes: Mapping[int, int | None]) -> Iterator[str]:
+    feature = table.by_name.get(name)
+    if feature is None or feature.kind is not Kind.CODE:
+        yield f"{name} is not a field with codes"
+        return
+    for theirs, ours in codes.items():
+        if ours is None and feature.required:
+            yield f"{name}: {theirs} cannot mean missing, as the field is required"
+        elif ours is not None and ours not in dict(feature.codes):
+            yield f"{name}: {theirs} maps to {ours}, which is not a code of the table"

@@ -1,0 +1,312 @@
+"""Reading a feature table from TOML, with all of its problems at once, each with its line.
+
+docs/feature-table.md describes the file.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, TypeVar
+
+import msgspec
+
+from schemas.errors import DataError
+from schemas.tables.checks import Path, Problem, table_problems
+from schemas.tables.feature_table import (
+    PATIENT_ID,
+    Coding,
+    Feature,
+    FeatureTable,
+    Hint,
+    Kind,
+    Outcome,
+    OutcomeValue,
+    PatientGroup,
+    Population,
+    Subgroup,
+)
+from schemas.tables.toml_lines import TomlLines
+
+_MISSING: Final = "missing"
+"""What a coding's map has for a code that means "not measured"."""
+_ALL_OPTIONAL: Final = "all optional"
+_YES_NO: Final = ((0, "no"), (1, "yes"))
+_TRUE_FALSE: Final = ((0, ("no", "n", "false", "f")), (1, ("yes", "y", "true", "t")))
+_Spec = TypeVar("_Spec", bound=msgspec.Struct)
+
+
+class InvalidTableError(DataError):
+    """A feature table with problems; `problems` has a line of text for each, with its line in the file."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        """`problems` is not empty."""
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class _HintSpec(msgspec.Struct, rename={"lowest": "from", "highest": "to"}):
+    lowest: float
+    highest: float
+    text: str = ""
+    foreign: bool = False
+
+
+class _FeatureSpec(msgspec.Struct):
+    name: str
+    meaning: str
+    kind: Literal["quantity", "code", "flag"]
+    unit: str | None = None
+    whole: bool = False
+    limits: tuple[float | int, float | int] | None = None
+    codes: dict[str, str] = {}
+    ordered: bool = False
+    missing: tuple[int, ...] = ()
+    required: bool = False
+    hints: tuple[_HintSpec, ...] = ()
+    aliases: tuple[str, ...] = ()
+    texts: dict[str, tuple[str, ...]] = {}
+
+
+class _OutcomeSpec(msgspec.Struct):
+    column: str
+    positive: tuple[OutcomeValue, ...]
+    negative: tuple[OutcomeValue, ...]
+    meaning: str
+    horizon: str = ""
+    binary_column: str = ""
+
+
+class _CodingSpec(msgspec.Struct):
+    name: str
+    description: str
+    outcome: str = ""
+    positive: tuple[OutcomeValue, ...] = ()
+    negative: tuple[OutcomeValue, ...] = ()
+    maps: dict[str, dict[str, int | Literal["missing"]]] = {}
+
+
+class _GroupSpec(msgspec.Struct):
+    name: str
+    where: dict[str, tuple[int | str, ...]]
+
+
+class _SubgroupSpec(msgspec.Struct):
+    name: str
+    field: str
+    codes: tuple[int | str, ...] = ()
+    at_least: float | int | None = None
+    below: float | int | None = None
+
+
+class _PopulationSpec(msgspec.Struct):
+    who: str = ""
+    licence: str = ""
+
+
+class _TableSpec(msgspec.Struct):
+    name: str
+    version: str
+    outcome: dict[str, Any]
+    feature: tuple[dict[str, Any], ...]
+    title: str = ""
+    headerless: bool = False
+    example: dict[str, float | int | str] = {}
+    gaps: dict[str, tuple[str, ...]] = {}
+    common_gap: str = ""
+    population: dict[str, Any] = {}
+    group: tuple[dict[str, Any], ...] = ()
+    subgroup: tuple[dict[str, Any], ...] = ()
+    coding: tuple[dict[str, Any], ...] = ()
+
+
+def read_table(content: bytes, source: str) -> FeatureTable:
+    """Return the table in a TOML file. Raises InvalidTableError; `source` is the file's name in its texts."""
+    try:
+        text = content.decode()
+        document = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise InvalidTableError((f"{source}: is not UTF-8 text",)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidTableError((f"{source}: is not TOML: {error}",)) from error
+    reader = _Reader()
+    table = reader.table(document)
+    problems = reader.problems or table_problems(table)
+    if problems:
+        lines = TomlLines(text, document)
+        placed = sorted((lines.of(problem.path), problem.text) for problem in problems)
+        raise InvalidTableError(tuple(f"{source}:{line}: {text}" for line, text in placed))
+    return table
+
+
+class _Reader:
+    """Converts the parsed document, and collects the problems of its form; each key is converted by itself."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def table(self, document: Mapping[str, Any]) -> FeatureTable:
+        spec = self._spec(_TableSpec, document, ())
+        if spec is None:
+            return _EMPTY
+        outcome = self._spec(_OutcomeSpec, spec.outcome, ("outcome",))
+        population = self._spec(_PopulationSpec, spec.population, ("population",))
+        features = [self._spec(_FeatureSpec, each, ("feature", i)) for i, each in enumerate(spec.feature)]
+        groups = [self._spec(_GroupSpec, each, ("group", i)) for i, each in enumerate(spec.group)]
+        subgroups = [self._spec(_SubgroupSpec, each, ("subgroup", i)) for i, each in enumerate(spec.subgroup)]
+        codings = [self._spec(_CodingSpec, each, ("coding", i)) for i, each in enumerate(spec.coding)]
+        if self.problems or outcome is None or population is None:
+            return _EMPTY
+        built = tuple(self._feature(each, ("feature", i)) for i, each in enumerate(features) if each is not None)
+        by_name = {feature.name: feature for feature in built}
+        own = Outcome(**msgspec.structs.asdict(outcome))
+        return FeatureTable(
+            name=spec.name,
+            version=spec.version,
+            title=spec.title or spec.name,
+            headerless=spec.headerless,
+            example=_example(spec.example, built),
+            subgroups=tuple(_subgroup(each, by_name) for each in subgroups if each is not None),
+            gaps=spec.gaps or _gaps(built),
+            common_gap=spec.common_gap or ("" if spec.gaps else _ALL_OPTIONAL),
+            outcome=own,
+            population=Population(population.who, population.licence),
+            features=built,
+            groups=tuple(_group(each, by_name) for each in groups if each is not None),
+            codings=tuple(self._coding(each, ("coding", i), own) for i, each in enumerate(codings) if each is not None)
+            or (Coding(spec.name, "as in the feature table", {}, own.column, own.positive, own.negative),),
+        )
+
+    def _spec(self, kind: type[_Spec], found: Mapping[str, Any], path: Path) -> _Spec | None:
+        """Convert a table of the document, key by key; None if there are problems."""
+        fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+        values, wrong = {}, False
+        for key, raw in found.items():
+            if key not in fields:
+                self._add((*path, key), f"unknown key {key}; there are {', '.join(fields)}")
+                wrong = True
+                continue
+            try:
+                values[key] = msgspec.convert(raw, fields[key].type)
+            except msgspec.ValidationError as error:
+                self._add((*path, key), f"{key}: {_plain(error)}")
+                wrong = True
+        for key in [key for key, field in fields.items() if field.required and key not in found]:
+            self._add(path, f"{_named(path)}{key} is required")
+            wrong = True
+        return None if wrong else msgspec.convert(dict(found), kind)
+
+    def _feature(self, spec: _FeatureSpec, path: Path) -> Feature:
+        codes, labels, texts = self._codes(spec, path)
+        if spec.kind == "flag":
+            codes, texts = _YES_NO, _TRUE_FALSE
+            for key in ("codes", "texts", "limits", "ordered"):
+                if getattr(spec, key):
+                    self._add((*path, key), f"{spec.name}: a flag has no {key}")
+        return Feature(
+            name=spec.name,
+            meaning=spec.meaning,
+            kind=Kind.QUANTITY if spec.kind == "quantity" else Kind.CODE,
+            unit=spec.unit,
+            whole=spec.whole,
+            limits=spec.limits,
+            codes=codes,
+            labels=labels,
+            ordered=spec.ordered,
+            missing=spec.missing,
+            required=spec.required,
+            hints=tuple(Hint(each.lowest, each.highest, each.text, each.foreign) for each in spec.hints),
+            aliases=spec.aliases,
+            texts=texts,
+        )
+
+    def _codes(
+        self, spec: _FeatureSpec, path: Path
+    ) -> tuple[tuple[tuple[int, str], ...], tuple[str, ...], tuple[tuple[int, tuple[str, ...]], ...]]:
+        """Return the codes, the labels of codes that are texts, and the words for codes in files."""
+        labels = () if all(map(_is_integer, spec.codes)) else tuple(spec.codes)
+        numbers = {key: place if labels else int(key) for place, key in enumerate(spec.codes)}
+        for key in spec.texts.keys() - spec.codes.keys():
+            self._add((*path, "texts"), f"{spec.name}: texts has {key}, which is not a code")
+        texts = {number: spec.texts.get(key, ()) for key, number in numbers.items()}
+        if labels:
+            texts = {number: (key, *texts[number]) for key, number in numbers.items()}
+        codes = {numbers[key]: meaning for key, meaning in spec.codes.items()}
+        return (
+            tuple(sorted(codes.items())),
+            labels,
+            tuple((code, words) for code, words in sorted(texts.items()) if words),
+        )
+
+    def _coding(self, spec: _CodingSpec, path: Path, own: Outcome) -> Coding:
+        maps: dict[str, dict[int, int | None]] = {}
+        for name, codes in spec.maps.items():
+            if wrong := [key for key in codes if not _is_integer(key)]:
+                self._add((*path, "maps", name), f"{name}: the codes of a coding are whole numbers, not {wrong[0]}")
+                continue
+            maps[name] = {int(key): None if ours == _MISSING else int(ours) for key, ours in codes.items()}
+        classes = spec if spec.positive or spec.negative else own
+        column = spec.outcome or own.column
+        return Coding(spec.name, spec.description, maps, column, classes.positive, classes.negative)
+
+    def _add(self, path: Path, text: str) -> None:
+        self.problems.append(Problem(path, text))
+
+
+def _example(
+    given: Mapping[str, float | int | str], features: Sequence[Feature]
+) -> dict[str, float | int | str | None]:
+    """Return a record with the given values; by default with the middle of each field's limits or codes."""
+    record: dict[str, float | int | str | None] = {PATIENT_ID: "example-1"}
+    for feature in features:
+        if feature.codes:
+            typical: float | int | str = feature.sent[0]
+        else:
+            low, high = feature.interval
+            typical = (low + high) // 2 if feature.whole else (low + high) / 2
+        record[feature.name] = given.get(feature.name, typical)
+    return record | {name: value for name, value in given.items() if name not in record}
+
+
+def _gaps(features: Sequence[Feature]) -> dict[str, tuple[str, ...]]:
+    """Return each optional field by itself, and all of them."""
+    optional = tuple(feature.name for feature in features if not feature.required)
+    single: dict[str, tuple[str, ...]] = {name: (name,) for name in optional}
+    return {**single, _ALL_OPTIONAL: optional} if len(optional) > 1 else single
+
+
+def _group(spec: _GroupSpec, features: Mapping[str, Feature]) -> PatientGroup:
+    return PatientGroup(spec.name, {name: _numbers(name, codes, features) for name, codes in spec.where.items()})
+
+
+def _subgroup(spec: _SubgroupSpec, features: Mapping[str, Feature]) -> Subgroup:
+    codes = _numbers(spec.field, spec.codes, features)
+    return Subgroup(spec.name, spec.field, codes, spec.at_least, spec.below)
+
+
+def _numbers(name: str, codes: Sequence[int | str], features: Mapping[str, Feature]) -> tuple[int, ...]:
+    """Return codes with texts replaced by their numbers; -1 for other texts."""
+    labels = features[name].labels if name in features else ()
+    return tuple(code if isinstance(code, int) else labels.index(code) if code in labels else -1 for code in codes)
+
+
+def _is_integer(key: str) -> bool:
+    return key.removeprefix("-").isascii() and key.removeprefix("-").isdigit()
+
+
+def _plain(error: msgspec.ValidationError) -> str:
+    """Return msgspec's message in the words of TOML."""
+    text = str(error)
+    for theirs, ours in (("`str`", "a string"), ("`int`", "a whole number"), ("`float`", "a number")):
+        text = text.replace(theirs, ours)
+    return text.replace("`", "").replace("Expected", "expected").replace("object", "table")
+
+
+def _named(path: Path) -> str:
+    return "".join(f"{part}" if isinstance(part, str) else f" {part + 1}: " for part in path) + (
+        ": " if path and isinstance(path[-1], str) else ""
+    )
+
+
+_EMPTY: Final = FeatureTable(name="", version="", title="", outcome=Outcome("", (), (), ""), features=(), codings=())
+"""Stands for a table that has not the form of one."""
