@@ -19,6 +19,8 @@ def partitions_added(run: PlanRun, quick: bool) -> str:  # noqa: FBT001  # every
     """Partitions are added to the topic while records flow: they are read from their start, and nothing is repeated."""
     for _ in range(_WORKERS):
         run.start_worker()
+    # A member that joins at the same time is another fault: `rebalance`.
+    run.await_at_work(_WORKERS)
     run.await_calm()
     for _ in range(1 if quick else 6):
         run.outcomes.inputs += _MORE
