@@ -90,6 +90,14 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
         return self.labels or tuple(code for code, _ in self.codes)
 
     @property
+    def typical(self) -> float | str:
+        """The middle of the limits, or the first code, as a record has it."""
+        if self.codes:
+            return self.sent[0]
+        low, high = self.interval
+        return (low + high) // 2 if self.whole else (low + high) / 2
+
+    @property
     def gaps(self) -> tuple[int, ...]:
         """Whole numbers inside `interval` that are not valid codes."""
         if not self.codes:
@@ -233,6 +241,10 @@ class FeatureTable(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def codings_text(self) -> str:
         """The message that lists the codings."""
         return f"must be one of {', '.join(self.coding_by_name)}; the default is {self.own_coding}"
+
+    def typical_record(self) -> dict[str, OutcomeValue | float | None]:
+        """Return the fields of a valid record of nobody: the middle of each field's limits, or its first code."""
+        return {feature.name: feature.typical for feature in self.features}
 
     def check_coding(self, name: str | None) -> None:
         """Raise SettingsError if there is no such coding; None stands for the table's own."""

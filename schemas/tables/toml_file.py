@@ -256,16 +256,12 @@ class _Reader:
 def _example(
     given: Mapping[str, float | int | str], features: Sequence[Feature]
 ) -> dict[str, float | int | str | None]:
-    """Return a record with the given values; by default with the middle of each field's limits or codes."""
-    record: dict[str, float | int | str | None] = {PATIENT_ID: "example-1"}
-    for feature in features:
-        if feature.codes:
-            typical: float | int | str = feature.sent[0]
-        else:
-            low, high = feature.interval
-            typical = (low + high) // 2 if feature.whole else (low + high) / 2
-        record[feature.name] = given.get(feature.name, typical)
-    return record | {name: value for name, value in given.items() if name not in record}
+    """Return a record with the given values; by default those are typical ones."""
+    return {
+        PATIENT_ID: "example-1",
+        **{each.name: each.typical for each in features if each.codes or each.limits},
+        **given,
+    }
 
 
 def _gaps(features: Sequence[Feature]) -> dict[str, tuple[str, ...]]:

@@ -90,8 +90,7 @@ def input_example() -> Any:
     """
     import pandas as pd  # noqa: PLC0415  # with MLflow
 
-    example = {name: value for name, value in UCI_HEART.example.items() if name in UCI_HEART.names}
-    return pd.DataFrame([example], columns=list(UCI_HEART.names), dtype="float64")
+    return pd.DataFrame([UCI_HEART.typical_record()], columns=list(UCI_HEART.names), dtype="float64")
 
 
 def register(client: MlflowClient, run_id: str, report: TrainingResult, ids: Mapping[str, str]) -> RegisteredVersion:
