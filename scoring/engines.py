@@ -6,6 +6,7 @@ cases when the model was trained. Written for speed: a batch costs a handful of 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Protocol
 
 import msgspec
@@ -118,10 +119,9 @@ class LinearEngine:
 
 
 def _centered_tables(plan: Plan, center: Vector) -> list[Matrix]:
-    widths = np.cumsum([table.shape[1] for table in plan.tables])[:-1]
-    return [
-        np.nan_to_num(table - average) for table, average in zip(plan.tables, np.split(center, widths), strict=True)
-    ]
+    ends = np.cumsum([0, *(table.shape[1] for table in plan.tables)])
+    parts = (center[start:end] for start, end in pairwise(ends))
+    return [np.nan_to_num(table - average) for table, average in zip(plan.tables, parts, strict=True)]
 
 
 class ForestEngine:

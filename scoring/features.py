@@ -5,7 +5,7 @@ The vectorized equivalent of `schemas.validation`: it accepts no row that the sl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, pairwise
 from operator import attrgetter
 from typing import Any
@@ -54,6 +54,17 @@ class MatrixFormat:
         for column, codes in self._labels.items():
             rows[:, column] = [codes.get(label, np.inf) for label in rows[:, column]]
         return rows.astype(np.float64)
+
+    def from_columns(self, columns: Mapping[str, Iterable[Any]]) -> Matrix:
+        """Return columns by field as numbers, (n, fields), NaN for None; a label becomes the position of its code."""
+        found = []
+        for column, name in enumerate(self._table.names):
+            codes = self._labels.get(column)
+            values = columns[name]
+            if codes is not None:
+                values = [np.nan if value != value else codes.get(value, np.inf) for value in values]  # noqa: PLR0124  # NaN
+            found.append(np.array(values, dtype=np.float64))
+        return np.column_stack(found)
 
     def blank_missing(self, matrix: Matrix) -> None:
         """Replace numbers that mean "not measured" by NaN, in place."""

@@ -1,7 +1,8 @@
 """The model directory as MLflow's `pyfunc` loads it: the same risks as every interface, for data frames.
 
-MLflow calls `_load_pyfunc`; it is not imported here. The frame's columns are the fields, as numbers; NaN is missing.
-A column `coding` names the coding of each row; where it is missing, the row is in the table's own.
+MLflow calls `_load_pyfunc`; it is not imported here. The frame's columns are the fields, as numbers, or texts where
+codes are texts; NaN is missing. A column `coding` names the coding of each row; where it is missing, the row is in the
+table's own.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class RiskModel:
         Raises ValueError with the number of invalid rows or unknown codings, without any value.
         """
         table, rules = self._scorer.compiled.table, self._scorer.compiled.matrix
-        matrix = model_input[list(table.names)].to_numpy(dtype=np.float64, copy=True)
+        matrix = rules.from_columns({name: model_input[name].to_numpy() for name in table.names})
         rules.blank_missing(matrix)
         if "coding" in model_input:
             codings = dict(enumerate(model_input["coding"].fillna(table.own_coding)))

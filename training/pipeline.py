@@ -12,15 +12,19 @@ import msgspec
 import pandas as pd
 
 from schemas.errors import SettingsError
+from schemas.read_options import TextOptions
 from schemas.tables.builtin import UCI_HEART
+from schemas.tables.feature_table import FeatureTable
 from scoring.compiled_table import CompiledTable
 from scoring.estimators import new_preprocessor
 from scoring.model_artifact import CARD_DATA_FILE, CARD_FILE, REFERENCE_FILE, REPORT_FILE, Manifest
 from training.candidates import CANDIDATES, new_pipeline
 from training.data.checks import certain_duplicates, check_training_rows
-from training.data.dataset import SITES
-from training.data.frames import TRAINING_SITE, features, read_snapshot, read_uci, site_rows, target
+from training.data.dataset import SITES, file_name
+from training.data.frames import SITE, TRAINING_SITE, features, read_snapshot, read_uci, site_rows, target
+from training.data.labelled import LabelColumns, read_labelled
 from training.data.population import data_entry
+from training.data.uci import UCI
 from training.evaluation.cross_validation import FOLDS, CrossValidation, cross_validate
 from training.evaluation.evaluate import evaluate_candidates
 from training.evaluation.inputs import FULL, QUICK, EvaluationDepth, EvaluationInputs
@@ -48,10 +52,35 @@ _TUNING_STEPS: Final = len(CANDIDATES) * FOLDS + 2
 _QUICK_BOOTSTRAPS: Final = 40
 
 
+class OwnPatients(msgspec.Struct, frozen=True):
+    """A labelled file of patients, their feature table, and how the file is to be read."""
+
+    path: Path
+    table: FeatureTable = UCI_HEART
+    columns: LabelColumns = LabelColumns()
+    coding: str | None = None
+    options: TextOptions = TextOptions()
+
+
+class TrainingPatients(msgspec.Struct, frozen=True):
+    """The patients of a run, from `file`. The rows of `training_site` train the models; None stands for all rows."""
+
+    compiled: CompiledTable
+    frame: pd.DataFrame
+    training_site: str | None
+    file: str
+
+    @property
+    def training_rows(self) -> pd.DataFrame:
+        """The rows that train the models."""
+        return site_rows(self.frame, self.training_site)
+
+
 class TrainingRequest(msgspec.Struct, frozen=True):
     """What to train, and where to write the model directory.
 
-    `data` is a folder with UCI's files; None stands for the bundled snapshot. `model_version` None stands for
+    `patients` are one's own; without them, `data` is a folder with UCI's files, and None the bundled snapshot of these,
+    of which the rows of one hospital train and the others test the models. `model_version` None stands for
     heartstream's version. A `quick` run fits the same models; its intervals use fewer bootstrap samples, and its report
     has no `FullEvaluation`.
     """
@@ -62,6 +91,7 @@ class TrainingRequest(msgspec.Struct, frozen=True):
     threshold: float = 0.5
     model_version: str | None = None
     quick: bool = False
+    patients: OwnPatients | None = None
 
     @property
     def depth(self) -> EvaluationDepth:
@@ -82,6 +112,7 @@ class TrainingResult:
     """
 
     folder: Path
+    table: FeatureTable
     manifest: Manifest
     cross_validations: tuple[CrossValidation, ...]
     evaluation: EvaluationReport
@@ -104,17 +135,18 @@ def train(request: TrainingRequest, progress: Progress = lambda _step, _done, _s
     step = _Steps(progress, request.steps)
     step("reading the data")
     patients = load_patients(request)
-    check_training_rows(site_rows(patients, TRAINING_SITE))
+    compiled = patients.compiled
+    check_training_rows(patients.training_rows, compiled)
     patients, duplicates = _drop_duplicates(patients)
-    rows = site_rows(patients, TRAINING_SITE)
-    compiled = CompiledTable(UCI_HEART)
+    rows = patients.training_rows
     cross_validations = cross_validate_candidates(rows, compiled, request, step)
     inputs = EvaluationInputs(
         compiled,
-        patients,
+        patients.frame,
+        patients.training_site,
         features(rows),
         target(rows),
-        data_entry(rows),
+        data_entry(rows, compiled.table, patients.file),
         request.seed,
         request.threshold,
         request.depth,
@@ -125,7 +157,7 @@ def train(request: TrainingRequest, progress: Progress = lambda _step, _done, _s
     step("writing the model")
     manifest = write_model(request.output, models)
     step("done")
-    return TrainingResult(request.output, manifest, cross_validations, evaluation, duplicates)
+    return TrainingResult(request.output, compiled.table, manifest, cross_validations, evaluation, duplicates)
 
 
 class _Steps:
@@ -157,20 +189,28 @@ def check_request(request: TrainingRequest) -> str:
     return model_version
 
 
-def load_patients(request: TrainingRequest) -> pd.DataFrame:
-    """Return the rows of all hospitals; for a quick run, of the training hospital only.
+def load_patients(request: TrainingRequest) -> TrainingPatients:
+    """Return the rows of all hospitals; for a quick run on UCI's files, of the training hospital only.
 
-    Raises DependencyError and DataError.
+    Raises DependencyError, DataError and SettingsError.
     """
+    own = request.patients
+    if own is not None:
+        compiled = CompiledTable(own.table)
+        found = read_labelled(own.path, compiled, own.coding, own.options, own.columns)
+        return TrainingPatients(compiled, found.frame, None, own.path.name)
     sites = SITES if request.depth.full else (TRAINING_SITE,)
-    return read_snapshot(sites) if request.data is None else read_uci(request.data, sites)
+    frame = read_snapshot(sites) if request.data is None else read_uci(request.data, sites)
+    return TrainingPatients(UCI, frame, TRAINING_SITE, file_name(TRAINING_SITE))
 
 
-def _drop_duplicates(patients: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+def _drop_duplicates(patients: TrainingPatients) -> tuple[TrainingPatients, int]:
     """Drop training rows that repeat an earlier one; return how many were dropped."""
-    rows = patients[patients["site"] == TRAINING_SITE]
-    dropped = rows.index[certain_duplicates(features(rows), target(rows))]
-    return patients.drop(index=dropped).reset_index(drop=True), len(dropped)
+    frame, site = patients.frame, patients.training_site
+    rows = frame if site is None else frame[frame[SITE] == site]
+    dropped = rows.index[certain_duplicates(features(rows), target(rows), patients.compiled.table)]
+    kept = frame.drop(index=dropped).reset_index(drop=True)
+    return msgspec.structs.replace(patients, frame=kept), len(dropped)
 
 
 def cross_validate_candidates(
@@ -185,7 +225,8 @@ def cross_validate_candidates(
         result = cross_validate(
             candidate.name, pipeline, matrix, labels, seed=request.seed, threshold=request.threshold
         )
-        refuse_implausible(candidate.name, result.metrics["roc_auc"].mean, result.metrics["accuracy"].mean, labels)
+        metrics, known = result.metrics, compiled.table.plausible
+        refuse_implausible(candidate.name, metrics["roc_auc"].mean, metrics["accuracy"].mean, labels, known)
         results.append(result)
     return tuple(results)
 

@@ -63,7 +63,7 @@ class ModelRoutes:
             manifest.training_range,
             tuple(sorted(manifest.models)),
             manifest.data.population,
-            single_labels(scorer.uncertainty, scorer.compiled.groups),
+            single_labels(scorer.uncertainty, scorer.compiled),
         )
         return web.Response(body=msgspec.json.encode(served), content_type=_JSON)
 

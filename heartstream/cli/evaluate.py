@@ -22,8 +22,9 @@ def evaluate(  # a command's options
 ) -> None:
     """Evaluate a model directory on labelled patients, with 95% intervals, by group and by missing fields.
 
-    DATA is a CSV with a header (the 13 UCI names and `num`, or `target` with 0 and 1; optionally `site`; other columns
-    are ignored; empty, ?, NA and -9 mean "not measured") or a file in UCI's published format. It is refused, with every
+    DATA is a CSV with a header: the fields of the model's feature table and the outcome (for the built-in table `num`,
+    or `target` with 0 and 1), optionally `site`; other columns are ignored; empty, ?, NA and the table's missing codes
+    mean "not measured". Or it is a file in UCI's published format. It is refused, with every
     reason, if it has invalid values, shows another coding than the one named, or has an inverted target or many
     repeated rows.
 
@@ -39,15 +40,17 @@ def evaluate(  # a command's options
         data: The labelled patients.
         name: One of its models; by default the best one.
         json: Write all results to this file.
-        coding: The coding of fields and outcome, if it is not UCI's; docs/formats.md lists the codings.
+        coding: The coding of fields and outcome, if it is not the table's own; docs/formats.md lists the codings.
         options: How to read the file, as for heartstream score.
     """
     with errors_to_exit_codes():
         with train_extra():
             from heartstream.reports.evaluation import print_evaluation, write  # noqa: PLC0415  # --help should not wait for pandas
+            from scoring.compiled_table import CompiledTable  # noqa: PLC0415  # the same
+            from scoring.model_artifact import load  # noqa: PLC0415  # the same
             from training.data.labelled import read_labelled  # noqa: PLC0415  # the same
             from training.evaluation.external_validation import validate_externally  # noqa: PLC0415  # the same
-        patients = read_labelled(data, coding, options)
+        patients = read_labelled(data, CompiledTable(load(model, name).table), coding, options)
         print_notes(data, patients.notes)
         result = validate_externally(model, name, patients)
         if json is not None:

@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from heartstream.cli.options import Flag
+from heartstream.cli.options import DEFAULT_TEXT_OPTIONS, CodingName, Flag, LabelledOptions
 from heartstream.optional_deps import train_extra
 from heartstream.reports.training import tables
 from heartstream.terminal.exit_codes import errors_to_exit_codes
 from heartstream.terminal.tables import print_line, print_table
+from schemas.errors import SettingsError
+from schemas.tables.builtin import UCI_HEART
+from schemas.tables.toml_file import read_table_file
 
 if TYPE_CHECKING:
     from training.pipeline import Progress, TrainingResult
@@ -28,13 +31,21 @@ def train(  # noqa: PLR0913  # an option each
     mlflow_dir: Path = Path("mlflow"),
     model_version: str | None = None,
     quick: Flag = False,
+    data: Path | None = None,
+    table: Path | None = None,
+    outcome: str | None = None,
+    site: str | None = None,
+    coding: CodingName | None = None,
+    options: LabelledOptions = DEFAULT_TEXT_OPTIONS,
 ) -> None:
-    """Train logistic regression, its sub-models and a random forest on patients of one hospital, and evaluate them.
+    """Train logistic regression, its sub-models and a random forest, and evaluate them: on UCI's patients or yours.
 
     Writes the model directory with its report, and prints the evaluation. The same data, options and library versions
     give the same bytes. An existing model directory is replaced when the new one is complete.
 
     Example: heartstream train --output model --no-tracking
+
+    Example: heartstream train --data own.csv --table own.toml --outcome died --site hospital --no-tracking
 
     Exit codes: 0 trained; 65 data refused, or an implausibly good result; 69 data not readable, or MLflow failed to
     record the run (the model is written); 78 invalid settings; 130 interrupted (existing files are kept).
@@ -51,16 +62,32 @@ def train(  # noqa: PLR0913  # an option each
         model_version: The version of the model; by default that of heartstream.
         quick: Train in half a minute, not two: fewer repeats and samples, so wider error of the intervals; no external
             validation, tuning or stability in the report. The risks are the same.
+        data: A labelled CSV of your own patients, in place of UCI's: the fields of the feature table and the outcome;
+            other columns are ignored. All of them train the models.
+        table: The feature table of these patients (docs/feature-table.md); by default the built-in one.
+        outcome: The column of the outcome, if it is not that of the table.
+        site: The column of the hospital: the report then has each hospital tested by models of the others.
+        coding: The coding of fields and outcome, if it is not the table's own.
+        options: How to read the file, as for heartstream score.
     """
     with errors_to_exit_codes():
         with train_extra():
-            from training.pipeline import TrainingRequest  # noqa: PLC0415  # --help should not wait for pandas
+            from training.data.labelled import LabelColumns  # noqa: PLC0415  # --help should not wait for pandas
+            from training.pipeline import OwnPatients, TrainingRequest  # noqa: PLC0415  # the same
             from training.pipeline import train as run  # noqa: PLC0415  # the same
             from training.tracking.mlflow_run import track  # noqa: PLC0415  # the same
             from training.tracking.mlflow_store import MlflowStore  # noqa: PLC0415  # as below
         if tracking:
             MlflowStore.at(mlflow_dir)  # fail now, not after minutes of training
-        request = TrainingRequest(output, data_dir, seed, threshold, model_version, quick)
+        own = None
+        if data is not None:
+            feature_table = UCI_HEART if table is None else read_table_file(table)
+            own = OwnPatients(data, feature_table, LabelColumns(outcome, site), coding, options)
+        elif (table, outcome, site, coding) != (None,) * 4 or options != DEFAULT_TEXT_OPTIONS:
+            raise SettingsError(("--table, --outcome, --site, --coding and reading options need --data FILE",))
+        if data is not None and data_dir is not None:
+            raise SettingsError(("--data and --data-dir exclude each other",))
+        request = TrainingRequest(output, data_dir, seed, threshold, model_version, quick, own)
         with _progress_bar() as progress:
             report = run(request, progress)
         _print_report(report)
@@ -70,7 +97,8 @@ def train(  # noqa: PLR0913  # an option each
             print_line(f"MLflow run: {tracked.run_id} in {tracked.store}")
             role = "champion" if tracked.registered.is_champion else "not champion"
             print_line(
-                f"Registered as heartstream version {tracked.registered.version}, {role}: {tracked.registered.reason}"
+                f"Registered as {tracked.registered.name} version {tracked.registered.version}, {role}: "
+                f"{tracked.registered.reason}"
             )
 
 
@@ -78,7 +106,7 @@ def _print_report(report: TrainingResult) -> None:
     """Print the evaluation as tables."""
     data = report.manifest.data
     left_out = f" {report.duplicates} repeated row(s) left out." if report.duplicates else ""
-    print_line(f"{data.name}: {data.rows} patients, {data.positives} with disease.{left_out}\n")
+    print_line(f"{data.name}: {data.rows} patients, {data.positives} with {report.evaluation.event}.{left_out}\n")
     for title, headings, rows in tables(report):
         print_line(title)
         print_table(headings, rows)

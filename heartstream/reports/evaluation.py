@@ -42,7 +42,7 @@ def print_evaluation(result: ExternalValidation) -> None:
     share = result.share
     print_line(f"{result.model} {result.model_version} ({result.model_digest}), labels at {result.threshold:g}")
     print_line(
-        f"{result.patients} patients, {result.events} with disease: {interval(share)}, "
+        f"{result.patients} patients, {result.events} with {result.event}: {interval(share)}, "
         f"mean risk {result.mean_risk:.2f} (95% intervals)"
     )
     if result.trained_on:
@@ -57,13 +57,13 @@ def print_evaluation(result: ExternalValidation) -> None:
     if result.calibration:
         _print_details(result)
     if result.coverage is not None:
-        _print_coverage(result.coverage)
+        _print_coverage(result.coverage, result.event)
 
 
 def _print_details(result: ExternalValidation) -> None:
     print_line("Calibration, by risk:")
     print_table(
-        ["mean risk", "patients", "share with disease"],
+        ["mean risk", "patients", f"share with {result.event}"],
         ([f"{each.risk:.2f}", str(each.patients), interval(each.share)] for each in result.calibration),
     )
     _print_groups("By group:", result.groups)
@@ -108,12 +108,12 @@ def _print_groups(title: str, groups: Mapping[str, Performance]) -> None:
     )
 
 
-def _print_coverage(covers: LabelSetCoverage) -> None:
+def _print_coverage(covers: LabelSetCoverage, event: str) -> None:
     print_line(f"Label sets: coverage (target 90%); {covers.single:.0%} are a single label:")
     print_table(
         ["", "true label in the set"],
         (
             [outcome, interval(share) if share else "not estimable"]
-            for outcome, share in (("without disease", covers.without_disease), ("with disease", covers.with_disease))
+            for outcome, share in ((f"without {event}", covers.without_disease), (f"with {event}", covers.with_disease))
         ),
     )

@@ -19,7 +19,7 @@ from schemas.tables.feature_table import Feature
 from scoring.batches import JsonBatch
 from scoring.features import Matrix
 from scoring.scorer import Scorer
-from scoring.wording import INTERVAL, UNCERTAIN, single_label
+from scoring.wording import INTERVAL, single_label, uncertain
 
 _BAR_LOG_ODDS: Final = 0.1
 """Log-odds per block of a bar; more, if a bar would exceed `_BAR_BLOCKS`."""
@@ -118,12 +118,11 @@ def _labels(explained: Explanation) -> Iterator[str]:
     if not isinstance(labels, tuple):
         return
     if len(labels) > 1:
-        yield from _wrapped(UNCERTAIN)
+        yield from _wrapped(uncertain(explained.model.compiled.table.outcome.event))
         return
     model = explained.model
-    groups = model.compiled.groups
-    (group,) = groups.of(explained.row).tolist()
-    yield from _wrapped(single_label(model.uncertainty, groups, group, labels[0]))
+    (group,) = model.compiled.groups.of(explained.row).tolist()
+    yield from _wrapped(single_label(model.uncertainty, model.compiled, group, labels[0]))
 
 
 def _wrapped(text: str, indent: str = "  ") -> Iterator[str]:
@@ -156,19 +155,19 @@ def _contributions(explained: Explanation, *, bars: bool) -> Iterator[str]:
     yield ""
     by_name = explained.model.compiled.table.by_name
     block = max(_BAR_LOG_ODDS, abs(reasons[0].log_odds) / _BAR_BLOCKS) if bars else math.inf
-    width = round(abs(reasons[0].log_odds) / block)
+    width, longest = round(abs(reasons[0].log_odds) / block), max(8, *map(len, by_name))
     for reason in reasons:
         bar = ("█" if reason.log_odds > 0 else "░") * round(abs(reason.log_odds) / block)
-        yield _line(reason, _value(explained, by_name[reason.field]), f"{bar:{width}}  " if width else "")
+        yield _line(reason, _value(explained, by_name[reason.field]), f"{bar:{width}}  " if width else "", longest)
     total = math.log(score.risk / (1 - score.risk)) if 0 < score.risk < 1 else math.nan
     average = 1 / (1 + math.exp(sum(reason.log_odds for reason in reasons) - total))
     yield ""
     yield f"The average training patient has {_percent(average)}; the contributions add up to this patient's risk."
 
 
-def _line(reason: Reason, value: str, bar: str) -> str:
+def _line(reason: Reason, value: str, bar: str, width: int) -> str:
     part = f"{reason.log_odds:+.3f}" if value != _NOT_MEASURED else ""
-    return f"  {reason.field:8}  {part:>7}  {bar}{value}"
+    return f"  {reason.field:{width}}  {part:>7}  {bar}{value}"
 
 
 _NOT_MEASURED: Final = "not measured"

@@ -62,7 +62,7 @@ def tables(report: TrainingResult) -> Iterator[Table]:
             ["", "outcomes", "proposed", "of these,\nworse", "Brier:\ngain", "\npossible"],
             _recalibration(findings.full, best),
         )
-        yield from uncertainty_tables(findings.full)
+        yield from uncertainty_tables(findings, findings.full)
 
 
 def _five_fold(report: TrainingResult) -> Iterator[Sequence[str]]:

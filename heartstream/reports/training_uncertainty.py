@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from training.evaluation.label_sets import LabelSetCoverage
-    from training.evaluation.results import FullEvaluation
+    from training.evaluation.results import EvaluationReport, FullEvaluation
 
 Table = tuple[str, Sequence[str], Iterator[Sequence[str]]]
 
 
-def uncertainty_tables(deep: FullEvaluation) -> Iterator[Table]:
+def uncertainty_tables(report: EvaluationReport, deep: FullEvaluation) -> Iterator[Table]:
     """Yield the tables; the table of intervals only for a model that has them."""
     if deep.interval_coverage:
         truths = list(deep.interval_coverage[0].other_model)
@@ -34,10 +34,10 @@ def uncertainty_tables(deep: FullEvaluation) -> Iterator[Table]:
     yield (
         (
             "Label sets: training patients whose set contains the true label (out of fold),\n"
-            "with all fields, and without slope, ca, thal:"
+            f"with all fields{f', and without {report.common_gap}' if deep.coverage_with_gap else ''}:"
         ),
-        ["", "all fields:\nwithout", "\nwith disease", "gaps:\nwithout", "\nwith disease"],
-        _label_sets(deep.coverage, deep.coverage_with_gap),
+        ["", "all fields:\nwithout", f"\nwith {report.event}", "gaps:\nwithout", f"\nwith {report.event}"],
+        _label_sets(report, deep.coverage, deep.coverage_with_gap),
     )
     if deep.measure_next:
         yield (
@@ -57,11 +57,15 @@ def _intervals(deep: FullEvaluation) -> Iterator[Sequence[str]]:
         yield [each.missing_fields, *(f"{share:.2f}" for share in shares)]
 
 
-def _label_sets(found: LabelSetCoverage, with_gap: LabelSetCoverage | None) -> Iterator[Sequence[str]]:
+def _label_sets(
+    report: EvaluationReport, found: LabelSetCoverage, with_gap: LabelSetCoverage | None
+) -> Iterator[Sequence[str]]:
+    from training.report.sections.population import is_builtin  # noqa: PLC0415  # only where something was trained
     from training.report.sections.uncertainty import by_group  # noqa: PLC0415  # only where something was trained
 
-    gaps = by_group(with_gap) if with_gap else {}
-    for group, held in by_group(found).items():
+    builtin = is_builtin(report)
+    gaps = by_group(with_gap, builtin=builtin) if with_gap else {}
+    for group, held in by_group(found, builtin=builtin).items():
         yield [group, *(f"{each.covered:g} of {each.patients}" for each in (*held, *gaps.get(group, ())))]
 
 

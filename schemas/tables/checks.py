@@ -15,7 +15,7 @@ from schemas.record_format import RecordFormat
 from schemas.tables.feature_table import CODING, PATIENT_ID, Feature, FeatureTable, Kind
 from schemas.tables.names import normalized
 
-Path = tuple[str | int, ...]
+Keys = tuple[str | int, ...]
 MOST_FEATURES: Final = 200
 MOST_OPTIONAL: Final = 10
 """Each set of missing fields has a model of its own: 1,024 of them."""
@@ -24,13 +24,14 @@ _MOST_COMBINATIONS: Final = 10_000
 _TABLE_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,39}")
 _FIELD_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
-_RESERVED: Final = (PATIENT_ID, CODING)
+_RESERVED: Final = (PATIENT_ID, CODING, "site", "num")
+"""Members of every record, and columns of every frame of patients in training."""
 
 
 class Problem(NamedTuple):
     """A problem, and the path of the key in the document that it concerns."""
 
-    path: Path
+    path: Keys
     text: str
 
 
@@ -41,6 +42,7 @@ def table_problems(table: FeatureTable) -> list[Problem]:
         *_names(table),
         *_outcome(table),
         *_gaps(table),
+        *_distinctive(table),
         *_groups(table),
         *_subgroups(table),
         *_codings(table),
@@ -141,15 +143,20 @@ def _gaps(table: FeatureTable) -> Iterator[Problem]:
         yield Problem(("common_gap",), f"{table.common_gap} is not one of the gaps")
 
 
+def _distinctive(table: FeatureTable) -> Iterator[Problem]:
+    if wrong := [name for name in table.distinctive if name not in table.by_name]:
+        yield Problem(("distinctive",), f"{', '.join(wrong)}: not fields")
+
+
 def _outcome(table: FeatureTable) -> Iterator[Problem]:
     outcome = table.outcome
     yield from _classes(("outcome",), outcome.positive, outcome.negative)
     for key, column in (("column", outcome.column), ("binary_column", outcome.binary_column)):
-        if normalized(column) in {normalized(name) for name in (*table.names, *_RESERVED)}:
+        if normalized(column) in {normalized(name) for name in (*table.names, PATIENT_ID, CODING)}:
             yield Problem(("outcome", key), f"the outcome's column {column} is a field of the record")
 
 
-def _classes(at: Path, positive: Sequence[int | str], negative: Sequence[int | str]) -> Iterator[Problem]:
+def _classes(at: Keys, positive: Sequence[int | str], negative: Sequence[int | str]) -> Iterator[Problem]:
     for key, values in (("positive", positive), ("negative", negative)):
         if not values:
             yield Problem((*at, key), f"{key} needs at least one value of the outcome")

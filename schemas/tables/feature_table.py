@@ -110,7 +110,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """What the models predict.
 
     `column` is the outcome's column in labelled files, with the values that count as `positive` and `negative`; a file
-    may have a `binary_column` with 1 and 0 instead, if that is not empty. `meaning` describes a positive outcome.
+    may have a `binary_column` with 1 and 0 instead, if that is not empty. `meaning` describes a positive outcome, and
+    `event` names it in "patients with ...".
     `horizon` is an ISO 8601 duration such as P1Y, "" for a diagnosis at the time of the record.
     """
 
@@ -118,6 +119,7 @@ class Outcome(msgspec.Struct, frozen=True):
     positive: tuple[OutcomeValue, ...]
     negative: tuple[OutcomeValue, ...]
     meaning: str
+    event: str = "the outcome"
     horizon: str = ""
     binary_column: str = ""
 
@@ -178,6 +180,19 @@ class Population(msgspec.Struct, frozen=True):
     licence: str = ""
 
 
+class Plausible(msgspec.Struct, frozen=True):
+    """The best results that the fields are known to give without leakage, for so many positives and negatives.
+
+    Training refuses much better ones. `source` says where the figures come from.
+    """
+
+    roc_auc: float
+    accuracy: float
+    positives: int
+    negatives: int
+    source: str = ""
+
+
 class FeatureTable(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The contract of one kind of patient record: its fields, in order, and the outcome.
 
@@ -185,7 +200,8 @@ class FeatureTable(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     Every patient belongs to one of `groups`; without any, all patients are one group. With `headerless`, published
     files of this data have no header: their columns are the fields in order, and the outcome. `example` is a valid
     record, for documentation. `gaps` are sets of optional fields that records often lack, by name: models are also
-    evaluated without them; `common_gap` names the most common one.
+    evaluated without them; `common_gap` names the most common one. Two patients rarely agree in all fields including
+    the `distinctive` ones, so equal rows are duplicates. `plausible` limits what training accepts.
     """
 
     name: str
@@ -201,6 +217,8 @@ class FeatureTable(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     subgroups: tuple[Subgroup, ...] = ()
     gaps: Mapping[str, tuple[str, ...]] = {}
     common_gap: str = ""
+    distinctive: tuple[str, ...] = ()
+    plausible: Plausible | None = None
 
     @property
     def identifier(self) -> str:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
-from schemas.errors import DataError
-from schemas.tables.checks import Path, Problem, table_problems
+from schemas.errors import DataError, DependencyError
+from schemas.tables.checks import Keys, Problem, table_problems
 from schemas.tables.feature_table import (
     PATIENT_ID,
     Coding,
@@ -23,6 +24,7 @@ from schemas.tables.feature_table import (
     Outcome,
     OutcomeValue,
     PatientGroup,
+    Plausible,
     Population,
     Subgroup,
 )
@@ -73,6 +75,7 @@ class _OutcomeSpec(msgspec.Struct):
     positive: tuple[OutcomeValue, ...]
     negative: tuple[OutcomeValue, ...]
     meaning: str
+    event: str = "the outcome"
     horizon: str = ""
     binary_column: str = ""
 
@@ -99,6 +102,14 @@ class _SubgroupSpec(msgspec.Struct):
     below: float | int | None = None
 
 
+class _PlausibleSpec(msgspec.Struct):
+    roc_auc: float
+    accuracy: float
+    positives: int
+    negatives: int
+    source: str = ""
+
+
 class _PopulationSpec(msgspec.Struct):
     who: str = ""
     licence: str = ""
@@ -114,6 +125,8 @@ class _TableSpec(msgspec.Struct):
     example: dict[str, float | int | str] = {}
     gaps: dict[str, tuple[str, ...]] = {}
     common_gap: str = ""
+    distinctive: tuple[str, ...] | None = None
+    plausible: dict[str, Any] | None = None
     population: dict[str, Any] = {}
     group: tuple[dict[str, Any], ...] = ()
     subgroup: tuple[dict[str, Any], ...] = ()
@@ -139,6 +152,15 @@ def read_table(content: bytes, source: str) -> FeatureTable:
     return table
 
 
+def read_table_file(path: Path) -> FeatureTable:
+    """Return the table in a TOML file. Raises DependencyError if it cannot be read, and InvalidTableError."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DependencyError(f"cannot read {path}: {error.strerror}") from error
+    return read_table(content, path.name)
+
+
 class _Reader:
     """Converts the parsed document, and collects the problems of its form; each key is converted by itself."""
 
@@ -151,6 +173,7 @@ class _Reader:
             return _EMPTY
         outcome = self._spec(_OutcomeSpec, spec.outcome, ("outcome",))
         population = self._spec(_PopulationSpec, spec.population, ("population",))
+        plausible = spec.plausible and self._spec(_PlausibleSpec, spec.plausible, ("plausible",))
         features = [self._spec(_FeatureSpec, each, ("feature", i)) for i, each in enumerate(spec.feature)]
         groups = [self._spec(_GroupSpec, each, ("group", i)) for i, each in enumerate(spec.group)]
         subgroups = [self._spec(_SubgroupSpec, each, ("subgroup", i)) for i, each in enumerate(spec.subgroup)]
@@ -168,6 +191,8 @@ class _Reader:
             example=_example(spec.example, built),
             subgroups=tuple(_subgroup(each, by_name) for each in subgroups if each is not None),
             gaps=spec.gaps or _gaps(built),
+            distinctive=_distinctive(built) if spec.distinctive is None else spec.distinctive,
+            plausible=Plausible(**msgspec.structs.asdict(plausible)) if plausible else None,
             common_gap=spec.common_gap or ("" if spec.gaps else _ALL_OPTIONAL),
             outcome=own,
             population=Population(population.who, population.licence),
@@ -177,7 +202,7 @@ class _Reader:
             or (Coding(spec.name, "as in the feature table", {}, own.column, own.positive, own.negative),),
         )
 
-    def _spec(self, kind: type[_Spec], found: Mapping[str, Any], path: Path) -> _Spec | None:
+    def _spec(self, kind: type[_Spec], found: Mapping[str, Any], path: Keys) -> _Spec | None:
         """Convert a table of the document, key by key; None if there are problems."""
         fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
         values, wrong = {}, False
@@ -196,7 +221,7 @@ class _Reader:
             wrong = True
         return None if wrong else msgspec.convert(dict(found), kind)
 
-    def _feature(self, spec: _FeatureSpec, path: Path) -> Feature:
+    def _feature(self, spec: _FeatureSpec, path: Keys) -> Feature:
         codes, labels, texts = self._codes(spec, path)
         if spec.kind == "flag":
             codes, texts = _YES_NO, _TRUE_FALSE
@@ -221,7 +246,7 @@ class _Reader:
         )
 
     def _codes(
-        self, spec: _FeatureSpec, path: Path
+        self, spec: _FeatureSpec, path: Keys
     ) -> tuple[tuple[tuple[int, str], ...], tuple[str, ...], tuple[tuple[int, tuple[str, ...]], ...]]:
         """Return the codes, the labels of codes that are texts, and the words for codes in files."""
         labels = () if all(map(_is_integer, spec.codes)) else tuple(spec.codes)
@@ -238,7 +263,7 @@ class _Reader:
             tuple((code, words) for code, words in sorted(texts.items()) if words),
         )
 
-    def _coding(self, spec: _CodingSpec, path: Path, own: Outcome) -> Coding:
+    def _coding(self, spec: _CodingSpec, path: Keys, own: Outcome) -> Coding:
         maps: dict[str, dict[int, int | None]] = {}
         for name, codes in spec.maps.items():
             if wrong := [key for key in codes if not _is_integer(key)]:
@@ -249,7 +274,7 @@ class _Reader:
         column = spec.outcome or own.column
         return Coding(spec.name, spec.description, maps, column, classes.positive, classes.negative)
 
-    def _add(self, path: Path, text: str) -> None:
+    def _add(self, path: Keys, text: str) -> None:
         self.problems.append(Problem(path, text))
 
 
@@ -269,6 +294,11 @@ def _gaps(features: Sequence[Feature]) -> dict[str, tuple[str, ...]]:
     optional = tuple(feature.name for feature in features if not feature.required)
     single: dict[str, tuple[str, ...]] = {name: (name,) for name in optional}
     return {**single, _ALL_OPTIONAL: optional} if len(optional) > 1 else single
+
+
+def _distinctive(features: Sequence[Feature]) -> tuple[str, ...]:
+    """Return the quantities: two patients may agree in all codes."""
+    return tuple(feature.name for feature in features if feature.kind is Kind.QUANTITY)
 
 
 def _group(spec: _GroupSpec, features: Mapping[str, Feature]) -> PatientGroup:
@@ -298,7 +328,7 @@ def _plain(error: msgspec.ValidationError) -> str:
     return text.replace("`", "").replace("Expected", "expected").replace("object", "table")
 
 
-def _named(path: Path) -> str:
+def _named(path: Keys) -> str:
     return "".join(f"{part}" if isinstance(part, str) else f" {part + 1}: " for part in path) + (
         ": " if path and isinstance(path[-1], str) else ""
     )

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from schemas.tables.checks import Path
+from schemas.tables.checks import Keys
 
 
 class TomlLines:
@@ -14,9 +14,9 @@ class TomlLines:
 
     def __init__(self, text: str, document: Mapping[str, Any]) -> None:
         """`document` is the parsed `text`."""
-        self._lines: dict[Path, int] = {(): 1}
-        counts: dict[Path, int] = {}
-        table: Path = ()
+        self._lines: dict[Keys, int] = {(): 1}
+        counts: dict[Keys, int] = {}
+        table: Keys = ()
         for line, statement, parsed in _statements(text.split("\n")):
             keys = _chain(parsed)
             if statement.startswith("["):
@@ -26,9 +26,9 @@ class TomlLines:
                 for length in range(1, len(keys) + 1):
                     self._lines.setdefault((*table, *keys[:length]), line)
 
-    def _table(self, keys: Sequence[str], document: Any, counts: dict[Path, int], *, is_array: bool) -> Path:
+    def _table(self, keys: Sequence[str], document: Any, counts: dict[Keys, int], *, is_array: bool) -> Keys:
         """Return the path of a header's table; in an array of tables it is the last element so far."""
-        path: Path = ()
+        path: Keys = ()
         for depth, key in enumerate(keys):
             path, document = (*path, key), document[key]
             if isinstance(document, list):
@@ -38,7 +38,7 @@ class TomlLines:
                 path, document = (*path, index), document[index]
         return path
 
-    def of(self, path: Path) -> int:
+    def of(self, path: Keys) -> int:
         """Return the line of a path."""
         while path not in self._lines:
             path = path[:-1]

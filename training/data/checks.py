@@ -14,11 +14,12 @@ import pandas as pd
 
 from schemas.errors import DataError
 from schemas.tables.builtin import UCI_HEART
+from schemas.tables.feature_table import FeatureTable
+from scoring.compiled_table import CompiledTable
 from scoring.evidence import SourceWindow, evidence_of
 from scoring.features import Mask
 from training.arrays import Labels, Matrix
 from training.data.frames import features, target
-from training.data.uci import UCI
 from training.estimates import wilson_interval
 
 MIN_PER_OUTCOME: Final = 25
@@ -26,55 +27,60 @@ MIN_PER_OUTCOME: Final = 25
 
 _MAX_DUPLICATES: Final = 0.05
 """The largest share of duplicates: UCI's own files have single ones, corrupted copies many."""
-_DISTINCTIVE: Final = [UCI_HEART.names.index(name) for name in ("trestbps", "chol", "thalach")]
-"""Two patients rarely agree in all of these and the other fields; without these they may."""
 _ASYMPTOMATIC: Final = 4
 _ATYPICAL: Final = 2
 _KAGGLE_1025: Final = (1025, 302)
 """Rows and distinct rows of the copy that most tutorials use."""
 
 
-def check_training_rows(frame: pd.DataFrame) -> None:
+def check_training_rows(frame: pd.DataFrame, compiled: CompiledTable) -> None:
     """Raise DataError with all reasons why these rows are unfit for training."""
-    matrix, labels = features(frame), target(frame)
-    foreign = list(foreign_codes(matrix))
+    matrix, labels, table = features(frame), target(frame), compiled.table
+    foreign = list(foreign_codes(matrix, compiled))
+    problems = [*foreign, *illegal_values(matrix, compiled)]
     # The check by chest pain requires UCI's codes.
-    problems = [*foreign, *illegal_values(matrix), *([] if foreign else inverted_target(matrix, labels))]
-    problems += [*too_many_duplicates(matrix, labels), *too_few(labels)]
+    problems += [] if foreign or table.digest != UCI_HEART.digest else inverted_target(matrix, labels)
+    problems += [*too_many_duplicates(matrix, labels, table), *too_few(labels, table.outcome.event)]
     if problems:
         raise DataError("; ".join(problems))
 
 
-def foreign_rows(matrix: Matrix) -> Mask:
-    """Return which rows (n, 13) have a value that exists only in other codings of this data."""
+def foreign_rows(matrix: Matrix, table: FeatureTable) -> Mask:
+    """Return which rows (n, fields) have a value that exists only in other codings of this data."""
     foreign = np.zeros(len(matrix), dtype=bool)
-    for column, feature in zip(matrix.T, UCI_HEART.features, strict=True):
+    for column, feature in zip(matrix.T, table.features, strict=True):
         for hint in feature.hints:
             if hint.foreign:
                 foreign |= (column >= hint.lowest) & (column <= hint.highest)
     return foreign
 
 
-def foreign_codes(matrix: Matrix) -> Iterator[str]:
+def foreign_codes(matrix: Matrix, compiled: CompiledTable) -> Iterator[str]:
     """Report if the rows are in another coding of this data, if more show it than typing errors explain."""
-    foreign = np.flatnonzero(foreign_rows(matrix)).tolist()
-    if SourceWindow().note(evidence_of(np.flatnonzero(UCI.matrix.legal_rows(matrix)).tolist(), foreign)):
+    table = compiled.table
+    foreign = np.flatnonzero(foreign_rows(matrix, table)).tolist()
+    if SourceWindow().note(evidence_of(np.flatnonzero(compiled.matrix.legal_rows(matrix)).tolist(), foreign)):
+        hints = ((feature.name, hint) for feature in table.features for hint in feature.hints if hint.foreign)
+        values = ", ".join(f"{name} {_interval(hint.lowest, hint.highest)}" for name, hint in hints)
         yield (
-            f"{len(foreign)} of {len(matrix)} rows hold values of another coding of this data (cp 0, slope 0, ca 4, "
-            "thal 0 to 2, oldpeak above 10), which also changes the meaning of other values and perhaps of the "
-            f"outcome; there are several: {', '.join(UCI_HEART.foreign_codings)}"
+            f"{len(foreign)} of {len(matrix)} rows hold values of another coding of this data ({values}), which also "
+            "changes the meaning of other values and perhaps of the outcome; there are several: "
+            f"{', '.join(table.foreign_codings)}"
         )
 
 
-def illegal_values(matrix: Matrix) -> Iterator[str]:
+def _interval(low: float, high: float) -> str:
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def illegal_values(matrix: Matrix, compiled: CompiledTable) -> Iterator[str]:
     """Report the rows without a required field, and those with a value outside the feature table."""
-    incomplete = np.isnan(matrix[:, [j for j, feature in enumerate(UCI_HEART.features) if feature.required]]).any(
-        axis=1
-    )
+    needed = {feature.name: j for j, feature in enumerate(compiled.table.features) if feature.required}
+    incomplete = np.isnan(matrix[:, list(needed.values())]).any(axis=1)
     if incomplete.any():
-        required = ", ".join(feature.name for feature in UCI_HEART.features if feature.required)
+        required = ", ".join(needed)
         yield f"{int(incomplete.sum())} of {len(matrix)} rows lack one of {required}, which every patient must have"
-    illegal = int((~UCI.matrix.legal_rows(matrix) & ~incomplete).sum())
+    illegal = int((~compiled.matrix.legal_rows(matrix) & ~incomplete).sum())
     if illegal:
         yield f"{illegal} of {len(matrix)} rows hold a value that the feature table does not allow"
 
@@ -105,29 +111,37 @@ def inversion_problem(asymptomatic: Labels, atypical: Labels) -> str:
     )
 
 
-def too_few(labels: Labels) -> Iterator[str]:
+def too_few(labels: Labels, event: str) -> Iterator[str]:
     """Report if there are too few patients of either outcome for training and evaluation."""
     positives, negatives = int(labels.sum()), int((labels == 0).sum())
     if not min(positives, negatives):
-        found = "no disease" if negatives else "disease"
+        found = f"without {event}" if negatives else f"with {event}"
         yield f"all {len(labels)} patients have the same outcome ({found}): nothing can be learned from them"
     elif min(positives, negatives) < MIN_PER_OUTCOME:
         yield (
-            f"{positives} patients with disease and {negatives} without are too few: nested 5-fold cross-validation "
+            f"{positives} patients with {event} and {negatives} without are too few: nested 5-fold cross-validation "
             f"needs {MIN_PER_OUTCOME} of either at least, and a useful model some hundreds"
         )
 
 
-def too_many_duplicates(matrix: Matrix, labels: Labels) -> Iterator[str]:
+def too_many_duplicates(matrix: Matrix, labels: Labels, table: FeatureTable) -> Iterator[str]:
     """Report if more than 5% of the rows are duplicates, of which one would train and the other test the model."""
-    distinctive = ~np.isnan(matrix[:, _DISTINCTIVE]).any(axis=1)
-    if certain_duplicates(matrix, labels).sum() > _MAX_DUPLICATES * distinctive.sum():
+    if certain_duplicates(matrix, labels, table).sum() > _MAX_DUPLICATES * _distinctive(matrix, table).sum():
         yield from duplicate_rows(matrix, labels)
 
 
-def certain_duplicates(matrix: Matrix, labels: Labels) -> Mask:
+def certain_duplicates(matrix: Matrix, labels: Labels, table: FeatureTable) -> Mask:
     """Return which rows repeat an earlier one, including all fields that distinguish patients."""
-    return duplicates(matrix, labels) & ~np.isnan(matrix[:, _DISTINCTIVE]).any(axis=1)
+    return duplicates(matrix, labels) & _distinctive(matrix, table)
+
+
+def _distinctive(matrix: Matrix, table: FeatureTable) -> Mask:
+    """Return which rows have all fields that distinguish patients: none, if no field does."""
+    columns = [table.names.index(name) for name in table.distinctive]
+    if not columns:
+        return np.zeros(len(matrix), dtype=bool)
+    have: Mask = np.logical_and.reduce(~np.isnan(matrix[:, columns]), axis=1)
+    return have
 
 
 def duplicate_rows(matrix: Matrix, labels: Labels) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The patients as data frames and arrays.
 
-Every frame has the columns `site`, the 13 fields of the feature table (float64, NaN where missing) and `num`.
+Every frame has the columns `site`, the fields of its feature table (float64, NaN where missing; texts as positions of
+their codes) and `num`, the outcome: above 0 if it is positive.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from training.arrays import Labels, Matrix
 from training.data.dataset import HEADER, MISSING, SITES, file_name, format_number, snapshot_rows
 from training.data.uci import UCI
 
+SITE: Final = "site"
+OUTCOME: Final = "num"
 TRAINING_SITE: Final = "cleveland"
 """The other hospitals rarely measured `ca`, `thal` and `slope`: they test the model, and do not train it."""
 _MAX_NUM: Final = 4
@@ -93,9 +96,14 @@ def _number(cell: str, place: str) -> float:
         raise DataError(f"{place} is not a number") from None
 
 
-def site_rows(frame: pd.DataFrame, site: str) -> pd.DataFrame:
-    """Return one site's rows."""
-    return frame[frame["site"] == site].reset_index(drop=True)
+def site_rows(frame: pd.DataFrame, site: str | None) -> pd.DataFrame:
+    """Return one site's rows, or with None those of all."""
+    return frame if site is None else frame[frame[SITE] == site].reset_index(drop=True)
+
+
+def sites_of(frame: pd.DataFrame) -> list[str]:
+    """Return the sites, in the order of the rows."""
+    return [str(site) for site in frame[SITE].unique()]
 
 
 def row_keys(frame: pd.DataFrame) -> list[bytes]:
@@ -114,20 +122,20 @@ def drop_shared_rows(patients: pd.DataFrame) -> pd.DataFrame:
 
 
 def features(frame: pd.DataFrame) -> Matrix:
-    """Return the 13 fields, (n, 13) in the order of the feature table, NaN where missing."""
-    return np.ascontiguousarray(frame[list(UCI_HEART.names)].to_numpy(dtype=np.float64))
+    """Return the fields, (n, fields) in the order of the feature table, NaN where missing."""
+    return np.ascontiguousarray(frame.drop(columns=[SITE, OUTCOME]).to_numpy(dtype=np.float64))
 
 
 def target(frame: pd.DataFrame) -> Labels:
-    """Return 1 where a vessel is narrowed by at least 50% (`num` > 0), else 0; shape (n,)."""
-    return np.asarray(frame["num"].to_numpy() > 0, dtype=np.int64)
+    """Return 1 where the outcome is positive, else 0; shape (n,)."""
+    return np.asarray(frame[OUTCOME].to_numpy() > 0, dtype=np.int64)
 
 
 def digest(frame: pd.DataFrame) -> str:
     """Return the SHA-256 (hexadecimal) of the rows as CSV, in the format of the snapshot."""
-    rows = frame[list(HEADER)].itertuples(index=False)
+    rows = frame.itertuples(index=False)
     cells = ((str(row[0]), *(_cell(float(value)) for value in row[1:])) for row in rows)
-    text = "".join(f"{','.join(line)}\n" for line in (HEADER, *cells))
+    text = "".join(f"{','.join(line)}\n" for line in (tuple(frame.columns), *cells))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

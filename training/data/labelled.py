@@ -1,7 +1,8 @@
 """Reads labelled patients from a user's file, strictly; an error lists all problems.
 
-Files are parsed as by `heartstream score` (`schemas.csv_dialect`). Two formats are accepted: a header that names the 13
-fields and the outcome, or no header and UCI's 14 columns. Codes and outcome of a named coding are converted to UCI's.
+Files are parsed as by `heartstream score` (`schemas.csv_dialect`). Two formats are accepted: a header that names the
+fields of the feature table and the outcome, or no header and the columns of published files. Codes and outcome of a
+named coding are converted to the table's own.
 """
 
 from __future__ import annotations
@@ -25,20 +26,14 @@ from schemas.csv_dialect import SAMPLE_BYTES, Dialect, DialectDetector
 from schemas.errors import DataError, DependencyError
 from schemas.read_options import TextOptions
 from schemas.tables.builtin import UCI_HEART
-from schemas.tables.feature_table import Coding, OutcomeValue
+from schemas.tables.feature_table import PATIENT_ID, Coding, Feature, FeatureTable, OutcomeValue
+from schemas.tables.names import normalized
 from schemas.text_encoding import Utf8Text
+from scoring.compiled_table import CompiledTable
 from training.arrays import Labels, Matrix
 from training.data.checks import foreign_codes, inverted_target, too_many_duplicates
-from training.data.dataset import HEADER
-from training.data.frames import features, target
-from training.data.uci import UCI
+from training.data.frames import OUTCOME, SITE, features, target
 
-_OWN: Final = UCI_HEART.own_coding
-_OUTCOMES: Final[Mapping[str, Mapping[OutcomeValue, int]]] = {
-    UCI_HEART.outcome.column: UCI_HEART.outcome.classes,
-    UCI_HEART.outcome.binary_column: {0: 0, 1: 1},
-}
-"""The possible columns of UCI's outcome, in order of precedence, and the label of each value."""
 _STATLOG: Final = frozenset({1, 2})
 """The outcome values of a file in Statlog's coding, which have another meaning in UCI's."""
 _MAX_REPORTED: Final = 5
@@ -59,73 +54,185 @@ class LabelledData:
     notes: tuple[str, ...] = ()
 
 
-def read_labelled(path: Path, coding: str | None = None, options: TextOptions | None = None) -> LabelledData:
+@dataclass(frozen=True, slots=True)
+class LabelColumns:
+    """The columns of a labelled file beside the fields.
+
+    Attributes:
+        outcome: The column of the outcome, if it is not that of the feature table; its values are the table's.
+        site: The column of the hospital; by default "site", where there is one.
+    """
+
+    outcome: str | None = None
+    site: str | None = None
+
+
+def read_labelled(
+    path: Path,
+    compiled: CompiledTable,
+    coding: str | None = None,
+    options: TextOptions | None = None,
+    columns: LabelColumns | None = None,
+) -> LabelledData:
     """Read the patients. Raises DependencyError for an unreadable file, DataError with all problems of its content.
 
-    `coding` names the coding of the file; without it UCI's is expected, and rows in another coding are refused.
-    `options` describe the file format where it cannot be detected. Raises SettingsError for invalid options.
+    `coding` names the coding of the file; without it the table's own is expected, and rows in another coding are
+    refused. `options` describe the file format where it cannot be detected. Raises SettingsError for invalid options.
     """
-    named, options = UCI_HEART.coding_by_name[coding or _OWN], options or TextOptions()
+    options, table = options or TextOptions(), compiled.table
     options.check()
+    table.check_coding(coding)
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise DependencyError(f"cannot read {path}: {error.strerror}") from error
+    reader = _Reader(compiled, coding, options, columns or LabelColumns())
     try:
-        table = _table(raw, named, options)
-        cells = CellReader(UCI_HEART, table.decimal, options, coding)
-        frame, sent, lines, problems = _frame(table, path.stem, named, cells)
+        parsed = reader.parse(raw)
+        frame, sent, lines, problems = reader.frame(parsed, path.stem)
     except DataError as error:
         raise DataError(f"{path.name}: {error}") from error
-    foreign = [] if coding else [*foreign_codes(features(frame)), *_other_classes(frame)]
+    matrix = features(frame)
+    foreign = [] if coding else [*foreign_codes(matrix, compiled), *_other_classes(frame, table)]
     if foreign:
         raise DataError(f"{path.name} must not be used: {'; '.join(foreign)}: name yours with --coding")
-    problems += _illegal(features(frame), sent, lines, coding)
+    problems += _illegal(matrix, sent, lines, compiled, coding)
     more = [f"and {len(problems) - _MAX_REPORTED} more such lines"] if len(problems) > _MAX_REPORTED else []
-    reported = [*problems[:_MAX_REPORTED], *more, *_corrupted(features(frame), target(frame))]
+    reported = [*problems[:_MAX_REPORTED], *more, *_corrupted(matrix, target(frame), table)]
     if reported:
         raise DataError(f"{path.name} must not be used: {'; '.join(reported)}")
-    return LabelledData(frame, hashlib.sha256(raw).hexdigest(), (*table.notes, *cells.notes()))
+    return LabelledData(frame, hashlib.sha256(raw).hexdigest(), (*parsed.notes, *parsed.cells.notes()))
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
-    """A file's columns, rows and decimal mark, with notes on its interpretation."""
+class _Parsed:
+    """A file's columns and rows, and the reader of its cells, with notes on its interpretation."""
 
     names: list[str]
+    outcome: str
+    classes: Mapping[OutcomeValue, int]
     rows: list[Row]
-    decimal: str
+    cells: CellReader
     notes: tuple[str, ...]
 
 
-def _table(raw: bytes, coding: Coding, options: TextOptions) -> _Table:
-    """Parse the file. Raises DataError."""
-    source = Utf8Text(BytesIO(raw), options.encoding)
-    text = b"".join(iter(source.read, b""))
-    dialect = DialectDetector(UCI_HEART).detect(text[:SAMPLE_BYTES], options)
-    mapper = ColumnMapper(UCI_HEART)
-    rows = _rows(text, dialect)
-    header = rows[0][1] if rows else []
-    names = [mapper.field_of(cell) or cell.lower() for cell in header]
-    outcomes = _outcomes(coding)
-    if {*names}.isdisjoint(UCI_HEART.names):
-        if len(names) not in {0, len(HEADER) - 1}:
+class _Reader:
+    """Reads labelled files of one feature table."""
+
+    def __init__(
+        self, compiled: CompiledTable, coding: str | None, options: TextOptions, columns: LabelColumns
+    ) -> None:
+        self._compiled, self._options, self._columns = compiled, options, columns
+        self._table = compiled.table
+        self._coding = self._table.coding_by_name[coding or self._table.own_coding]
+        self._named = coding
+        self._mapper = ColumnMapper(self._table)
+
+    def parse(self, raw: bytes) -> _Parsed:
+        """Parse the file. Raises DataError."""
+        source = Utf8Text(BytesIO(raw), self._options.encoding)
+        text = b"".join(iter(source.read, b""))
+        dialect = DialectDetector(self._table).detect(text[:SAMPLE_BYTES], self._options)
+        rows = _rows(text, dialect)
+        header = rows[0][1] if rows else []
+        names = [self._name(cell) for cell in header]
+        outcomes = self._outcomes()
+        if {*names}.isdisjoint(self._table.names):
+            names = self._published(len(names), next(iter(outcomes)))
+        else:
+            rows = rows[1:]
+        if problems := [*self._problems(names, outcomes), *([] if rows else ["it holds no patients"])]:
+            raise DataError("; ".join(problems))
+        outcome = next(name for name in outcomes if name in names)
+        notes = (*source.notes, *dialect.notes, *self._renamed(names, header))
+        cells = CellReader(self._table, dialect.decimal, self._options, self._named)
+        return _Parsed(names, outcome, outcomes[outcome], rows, cells, notes)
+
+    def _name(self, cell: str) -> str:
+        """Return the field of a column, or its own name in lower case."""
+        name = normalized(cell)
+        if self._columns.outcome is not None and name == normalized(self._columns.outcome):
+            return self._columns.outcome
+        if self._columns.site is not None and name == normalized(self._columns.site):
+            return SITE
+        outcomes = (column for column in self._outcomes() if normalized(column) == name)
+        return self._mapper.field_of(cell) or next(outcomes, cell.lower())
+
+    def _published(self, columns: int, outcome: str) -> list[str]:
+        """Return the names of the columns of a file without a header."""
+        if not self._table.headerless and columns:
+            raise DataError(f"almost none of its {columns} columns has the name of a field of {self._table.identifier}")
+        if columns not in {0, len(self._table.names) + 1}:
             raise DataError(
-                f"it has no header, and {len(names)} columns where UCI's own files have {len(HEADER) - 1} "
-                "(set --delimiter if they are not separated correctly)"
+                f"it has no header, and {columns} columns where {self._table.title}'s own files have "
+                f"{len(self._table.names) + 1} (set --delimiter if they are not separated correctly)"
             )
-        names = [*UCI_HEART.names, next(iter(outcomes))]
-    else:
-        rows = rows[1:]
-    problems = [f"column {name} is missing" for name in UCI_HEART.names if name not in names]
-    if outcomes.keys().isdisjoint(names):
-        problems.append(f"there is no column {' or '.join(outcomes)} (set --coding if the data is in another coding)")
-    problems += [f"column {name} appears twice" for name in (*UCI_HEART.names, *outcomes) if names.count(name) > 1]
-    if not rows:
-        problems.append("it holds no patients")
-    if problems:
-        raise DataError("; ".join(problems))
-    return _Table(names, rows, dialect.decimal, (*source.notes, *dialect.notes, *_renamed(names, header, mapper)))
+        return [*self._table.names, outcome]
+
+    def _problems(self, names: Sequence[str], outcomes: Mapping[str, object]) -> Iterator[str]:
+        yield from (f"column {name} is missing" for name in self._table.names if name not in names)
+        if outcomes.keys().isdisjoint(names):
+            coded = " (set --coding if the data is in another coding)" if self._table.foreign_codings else ""
+            yield f"there is no column {' or '.join(outcomes)}{coded}: --outcome names another"
+        if self._columns.site is not None and SITE not in names:
+            yield "--site: the column is missing"
+        expected = (*self._table.names, *outcomes, SITE)
+        yield from (f"column {name} appears twice" for name in expected if names.count(name) > 1)
+
+    def _outcomes(self) -> Mapping[str, Mapping[OutcomeValue, int]]:
+        """Return the possible columns of the outcome, in order of precedence, and the label of each value."""
+        own, binary = self._table.outcome, self._table.outcome.binary_column
+        binaries: dict[str, Mapping[OutcomeValue, int]] = {binary: {0: 0, 1: 1}} if binary else {}
+        if self._columns.outcome is not None:
+            return {self._columns.outcome: self._coding.classes}
+        if self._coding.name == self._table.own_coding:
+            return {own.column: own.classes, **binaries}
+        return dict.fromkeys(dict.fromkeys((self._coding.outcome, own.column, *binaries)), self._coding.classes)
+
+    def _renamed(self, names: Sequence[str], header: Sequence[str]) -> Iterator[str]:
+        for field, name in zip(names, header, strict=False):
+            if self._mapper.field_of(name) == field and name.lower() != field.lower():
+                yield f'{field} is column "{name}"'
+
+    def frame(self, parsed: _Parsed, site: str) -> tuple[pd.DataFrame, Matrix, list[int], list[str]]:
+        """Read the cells; return valid patients, in the table's codes and as sent, with their lines, and all problems.
+
+        Each problem describes another line.
+        """
+        lines, values, outcomes, sites, problems = [], [], [], [], []
+        labels = {normalized(str(value)): value for value in parsed.classes}
+        for line, row in parsed.rows:
+            if len(row) != len(parsed.names):
+                problems.append(f"line {line} has {len(row)} columns, expected {len(parsed.names)}")
+                continue
+            cells = dict(zip(parsed.names, row, strict=True))
+            numbers = [
+                _number(parsed.cells.read(each.name, cells[each.name].encode()), each) for each in self._features
+            ]
+            wrong = [_problem(each) for each, number in zip(self._features, numbers, strict=True) if number is None]
+            outcome = _outcome(parsed, cells[parsed.outcome], labels)
+            if outcome is None:
+                wrong.append(f"{parsed.outcome} must be one of {', '.join(map(str, sorted(parsed.classes, key=str)))}")
+            if wrong or outcome is None:
+                problems.append(f"line {line}: {', '.join(wrong)}")
+                continue
+            lines.append(line)
+            values.append(numbers)
+            outcomes.append(outcome)
+            sites.append(cells.get(SITE) or site)
+        sent = np.array(values, dtype=np.float64).reshape(len(values), len(self._features))
+        rules = self._compiled.matrix
+        rules.blank_missing(sent)
+        matrix = sent.copy()
+        rules.convert(matrix, self._coding)
+        frame = pd.DataFrame(matrix, columns=list(self._table.names))
+        frame.insert(0, SITE, sites)
+        frame[OUTCOME] = _outcome_numbers(outcomes, parsed.classes, self._coding, self._table)
+        return frame, sent, lines, problems
+
+    @property
+    def _features(self) -> Sequence[Feature]:
+        return self._table.features
 
 
 def _rows(text: bytes, dialect: Dialect) -> list[Row]:
@@ -143,89 +250,71 @@ def _rows(text: bytes, dialect: Dialect) -> list[Row]:
     return [row for row in found if any(row[1])]
 
 
-def _renamed(names: Sequence[str], header: Sequence[str], mapper: ColumnMapper) -> Iterator[str]:
-    for field, name in zip(names, header, strict=False):
-        if mapper.field_of(name) == field and name.lower() != field:
-            yield f'{field} is column "{name}"'
-
-
-def _outcomes(coding: Coding) -> Mapping[str, Mapping[OutcomeValue, int]]:
-    """Return the possible outcome columns of a coding, and the label of each value."""
-    if coding.name == _OWN:
-        return _OUTCOMES
-    return dict.fromkeys(dict.fromkeys((coding.outcome, *_OUTCOMES)), coding.classes)
-
-
-def _frame(
-    table: _Table, site: str, coding: Coding, reader: CellReader
-) -> tuple[pd.DataFrame, Matrix, list[int], list[str]]:
-    """Read the cells; return valid patients, in UCI's codes and as sent, with their lines, and all problems.
-
-    Each problem describes another line.
-    """
-    names = table.names
-    outcome, classes = next((name, classes) for name, classes in _outcomes(coding).items() if name in names)
-    columns = [*UCI_HEART.names, outcome]
-    lines, values, sites, problems = [], [], [], []
-    for line, row in table.rows:
-        if len(row) != len(names):
-            problems.append(f"line {line} has {len(row)} columns, expected {len(names)}")
-            continue
-        cells = dict(zip(names, row, strict=True))
-        numbers = [_number(reader.read(name, cells[name].encode())) for name in columns]
-        wrong = [f"{name} is not a number" for name, number in zip(columns, numbers, strict=True) if number is None]
-        if numbers[-1] is not None and numbers[-1] not in classes:
-            known = sorted(int(value) for value in classes)
-            wrong.append(f"{outcome} must be a whole number from {known[0]} to {known[-1]}")
-        if wrong:
-            problems.append(f"line {line}: {', '.join(wrong)}")
-            continue
-        lines.append(line)
-        values.append(numbers)
-        sites.append(cells.get("site") or site)
-    found = np.array(values, dtype=np.float64).reshape(len(values), len(columns))
-    matrix = found[:, :-1].copy()
-    UCI.matrix.blank_missing(matrix)
-    sent = matrix.copy()
-    UCI.matrix.convert(matrix, coding)
-    frame = pd.DataFrame(matrix, columns=list(UCI_HEART.names))
-    frame.insert(0, "site", sites)
-    outcomes = found[:, -1].astype(np.int64)
-    # UCI's outcome counts narrowed vessels; of another coding only the label is known.
-    frame["num"] = outcomes if coding.name == _OWN else [classes[each] for each in outcomes.tolist()]
-    return frame, sent, lines, problems
-
-
-def _number(cell: bytes | None) -> float | None:
+def _number(cell: bytes | None, feature: Feature) -> float | None:
+    """Return the number of a cell, NaN if it is not measured, None if it is neither."""
     if cell is None:
         return float("nan")
+    if feature.labels:
+        label = cell.decode(errors="replace")
+        return float(feature.labels.index(label)) if label in feature.labels else None
     number = float(cell) if NUMBER.fullmatch(cell) else float("inf")
     return number if isfinite(number) else None
 
 
-def _illegal(matrix: Matrix, sent: Matrix, lines: Sequence[int], coding: str | None) -> Iterator[str]:
+def _problem(feature: Feature) -> str:
+    return (
+        f"{feature.name} is not one of {', '.join(feature.labels)}"
+        if feature.labels
+        else f"{feature.name} is not a number"
+    )
+
+
+def _outcome(parsed: _Parsed, cell: str, labels: Mapping[str, OutcomeValue]) -> OutcomeValue | None:
+    """Return the value of the outcome that a cell has, None for another value."""
+    read = parsed.cells.read(parsed.outcome, cell.encode())
+    number = float(read) if read is not None and NUMBER.fullmatch(read) else None
+    if number is not None and number.is_integer() and int(number) in parsed.classes:
+        return int(number)
+    found = labels.get(normalized(cell))
+    return found if isinstance(found, str) else None
+
+
+def _outcome_numbers(
+    outcomes: Sequence[OutcomeValue], classes: Mapping[OutcomeValue, int], coding: Coding, table: FeatureTable
+) -> list[int]:
+    """Return the numbers of a frame: the outcomes themselves, if they are above 0 just where they are positive."""
+    counts = all(isinstance(value, int) and (value > 0) == bool(label) for value, label in classes.items())
+    if counts and coding.name == table.own_coding:
+        return [int(value) for value in outcomes]
+    return [classes[value] for value in outcomes]
+
+
+def _illegal(
+    matrix: Matrix, sent: Matrix, lines: Sequence[int], compiled: CompiledTable, coding: str | None
+) -> Iterator[str]:
     """Report values that the feature table does not allow by line, with the messages of the contract."""
-    for place in np.flatnonzero(~UCI.matrix.legal_rows(matrix)).tolist():
-        numbers = {
-            name: None if np.isnan(value) else value
-            for name, value in zip(UCI_HEART.names, sent[place].tolist(), strict=True)
+    for place in np.flatnonzero(~compiled.matrix.legal_rows(matrix)).tolist():
+        values = {
+            feature.name: None if np.isnan(value) else feature.labels[int(value)] if feature.labels else value
+            for feature, value in zip(compiled.table.features, sent[place].tolist(), strict=True)
         }
-        found = UCI.records.validate(msgspec.json.encode({"patient_id": "-", **numbers}), coding)
+        found = compiled.records.validate(msgspec.json.encode({PATIENT_ID: "-", **values}), coding)
         if isinstance(found, tuple):
             issues = ", ".join(f"{issue.pointer[1:]} {issue.message}" for issue in found)
             yield f"line {lines[place]}: {issues}"
 
 
-def _other_classes(frame: pd.DataFrame) -> Iterator[str]:
+def _other_classes(frame: pd.DataFrame, table: FeatureTable) -> Iterator[str]:
     """Report if all outcomes are 1 or 2, as in Statlog's coding, where 1 means UCI's 0."""
-    if {*frame["num"].tolist()} == _STATLOG:
+    if table.digest == UCI_HEART.digest and {*frame[OUTCOME].tolist()} == _STATLOG:
         yield (
             "the outcome is 1 or 2 in every row and never 0, as in Statlog's coding, where 1 is absence and 2 presence "
-            f"of disease; there are several codings: {', '.join(UCI_HEART.coding_by_name)}"
+            f"of disease; there are several codings: {', '.join(table.coding_by_name)}"
         )
 
 
-def _corrupted(matrix: Matrix, labels: Labels) -> Iterator[str]:
+def _corrupted(matrix: Matrix, labels: Labels, table: FeatureTable) -> Iterator[str]:
     """Report the signs of a corrupted copy."""
-    yield from inverted_target(matrix, labels)
-    yield from too_many_duplicates(matrix, labels)
+    if table.digest == UCI_HEART.digest:
+        yield from inverted_target(matrix, labels)
+    yield from too_many_duplicates(matrix, labels, table)

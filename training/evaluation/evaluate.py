@@ -9,7 +9,7 @@ import numpy as np
 
 from training.arrays import Labels, Matrix
 from training.candidates import LOGISTIC_REGRESSION, RANDOM_FOREST, is_linear
-from training.data.frames import TRAINING_SITE, site_rows
+from training.data.frames import site_rows
 from training.data.population import describe_population
 from training.estimates import bootstrap_weights
 from training.evaluation.baseline import BASELINE, new_baseline_pipeline
@@ -74,8 +74,11 @@ def evaluate_candidates(
     specificities = {name: of[selection.best].figures.get("specificity") for name, of in missing_fields.items()}
     return EvaluationReport(
         schema=REPORT_SCHEMA,
+        table=inputs.compiled.table.identifier,
+        event=inputs.compiled.table.outcome.event,
+        common_gap=inputs.compiled.table.common_gap,
         data=inputs.data,
-        population=describe_population(site_rows(inputs.all_hospitals, TRAINING_SITE)),
+        population=describe_population(site_rows(inputs.all_hospitals, inputs.training_site), inputs.compiled.table),
         seed=inputs.seed,
         threshold=inputs.threshold,
         repeats=inputs.depth.repeats,
@@ -134,7 +137,9 @@ def _full(
         odds_ratios=odds_ratios(refits, compiled),
         permutation_importance=permutation_importance(pipelines[RANDOM_FOREST], matrix, labels, table.names, seed),
         permuted_labels_roc_auc=permuted_labels_roc_auc(pipelines[LOGISTIC_REGRESSION], matrix, labels, seed),
-        recalibration_harm=simulate_recalibration(pipelines[best], inputs.all_hospitals, risks[best][0], seed),
+        recalibration_harm=simulate_recalibration(
+            pipelines[best], inputs.all_hospitals, inputs.training_site, risks[best][0], seed
+        ),
     )
 
 

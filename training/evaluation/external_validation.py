@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from schemas.tables.builtin import UCI_HEART
+from schemas.tables.feature_table import FeatureTable
 from scoring.features import Mask
 from scoring.missingness import MissingPatterns
 from scoring.model_artifact import Manifest
@@ -36,15 +38,16 @@ _MAX_SITES: Final = 12
 class ExternalValidation(msgspec.Struct, frozen=True):
     """The performance of a saved model on labelled patients.
 
-    `data_sha256` is the file's. `trained_on` counts the patients that the model was trained on, which makes performance
-    look better; it is None if the training rows are unknown, that is neither these patients nor a bundled hospital.
-    `groups` are the subgroups of the feature table, `sites` by hospital if there are several, `patterns` by missing
-    fields, the most common ones. With fewer than 20 patients of either outcome, calibration, thresholds and the metrics
-    of groups and patterns are empty, and metrics that depend on that outcome are omitted. Prevalence (`share`), mean
-    risk and counts are always present.
+    `event` is the table's word for the outcome, `data_sha256` is the file's. `trained_on` counts the patients that the
+    model was trained on, which makes performance look better; it is None if the training rows are unknown, that is
+    neither these patients nor a bundled hospital. `groups` are the subgroups of the feature table, `sites` by hospital
+    if there are several, `patterns` by missing fields, the most common ones. With fewer than 20 patients of either
+    outcome, calibration, thresholds and the metrics of groups and patterns are empty, and metrics that depend on that
+    outcome are omitted. Prevalence (`share`), mean risk and counts are always present.
     """
 
     model: str
+    event: str
     model_version: str
     model_digest: str
     data_sha256: str
@@ -85,12 +88,13 @@ def validate_externally(folder: Path, name: str | None, data: LabelledData, seed
     enough = min(events, len(labels) - events) >= MIN_PATIENTS
     return ExternalValidation(
         model=scorer.model.name,
+        event=compiled.table.outcome.event,
         model_version=scorer.model.version,
         model_digest=scorer.model.digest,
         data_sha256=data.sha256,
         patients=len(labels),
         events=events,
-        trained_on=_trained_on(scorer.manifest, data.frame),
+        trained_on=_trained_on(scorer.manifest, data.frame, compiled.table),
         threshold=threshold,
         share=wilson_interval(events, len(labels)),
         mean_risk=float(risks.mean()),
@@ -109,10 +113,10 @@ def _weights(patients: int, seed: int) -> npt.NDArray[np.float64]:
     return bootstrap_weights(patients, seed, min(_BOOTSTRAPS, max(_MIN_BOOTSTRAPS, _MAX_WEIGHTS // patients)))
 
 
-def _trained_on(manifest: Manifest, frame: pd.DataFrame) -> int | None:
-    candidates = (frame, *(read_snapshot((site,)) for site in SITES))
-    as_training_site = (rows.assign(site=TRAINING_SITE) for rows in candidates)
-    known = next((rows for rows in as_training_site if digest(rows) == manifest.data.sha256), None)
+def _trained_on(manifest: Manifest, frame: pd.DataFrame, table: FeatureTable) -> int | None:
+    snapshots = (read_snapshot((site,)) for site in SITES) if table.digest == UCI_HEART.digest else ()
+    candidates = (frame, *(rows.assign(site=TRAINING_SITE) for rows in (frame, *snapshots)))
+    known = next((rows for rows in candidates if digest(rows) == manifest.data.sha256), None)
     if known is None:
         return None
     trained = {*row_keys(known)}

@@ -26,10 +26,14 @@ QUICK: Final = EvaluationDepth(repeats=2, bootstraps=100, full=False)
 
 
 class EvaluationInputs(msgspec.Struct, frozen=True):
-    """The table, the training rows (n, fields) with their labels, the rows of all hospitals, the run's settings."""
+    """The table, the training rows (n, fields) with their labels, the rows of all hospitals, the run's settings.
+
+    The rows of `training_site` train the models; None stands for those of all hospitals.
+    """
 
     compiled: CompiledTable
     all_hospitals: pd.DataFrame
+    training_site: str | None
     matrix: Matrix
     labels: Labels
     data: DataEntry

@@ -14,7 +14,7 @@ from training.arrays import Labels, Matrix
 from training.evaluation.cross_validation import stratified_folds
 from training.evaluation.metrics import roc_auc
 
-TRAINING_SIZES: Final = (40, 80, 120, 160, 200, 240)
+TRAINING_SIZES: Final = (40, 80, 120, 160, 200, 240, 480, 960, 1_920, 3_840)
 
 
 class LearningCurvePoint(msgspec.Struct, frozen=True):

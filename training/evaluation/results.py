@@ -19,7 +19,7 @@ from training.evaluation.sample_size import SampleSize
 from training.evaluation.stability import Instability
 from training.evaluation.tuning import TuningResult
 
-REPORT_SCHEMA = "heartstream-report/2"
+REPORT_SCHEMA = "heartstream-report/3"
 
 
 class CalibrationBin(msgspec.Struct, frozen=True):
@@ -123,14 +123,18 @@ class FullEvaluation(msgspec.Struct, frozen=True):
 class EvaluationReport(msgspec.Struct, frozen=True):
     """The results of a training run's evaluation.
 
-    `five_fold` is one cross-validation with the run's seed: mean and standard deviation over the folds.
-    `missing_fields` has the performance over all `repeats` by set of deleted fields ("none" first) and by model, the
-    baseline among them; intervals are over bootstrap samples of the patients. `baseline_at_equal_specificity` has the
-    baseline, by set of deleted fields, at the threshold where its specificity equals the best model's. `full` is None
-    for a quick run.
+    `table` is the identifier of the feature table, `event` its word for the outcome, `common_gap` its most common set
+    of missing fields. `five_fold` is one cross-validation with the run's seed: mean and standard deviation over the
+    folds. `missing_fields` has the performance over all `repeats` by set of deleted fields ("none" first) and by model,
+    the baseline among them; intervals are over bootstrap samples of the patients. `baseline_at_equal_specificity` has
+    the baseline, by set of deleted fields, at the threshold where its specificity equals the best model's. `full` is
+    None for a quick run.
     """
 
     schema: str
+    table: str
+    event: str
+    common_gap: str
     data: DataEntry
     population: Population
     seed: int

@@ -135,7 +135,7 @@ def _use(card: Card) -> Iterator[str]:
 def _data(card: Card, report: EvaluationReport) -> Iterator[str]:
     data = card.data
     yield (
-        f"## Data\n\n{data.name}: {data.rows} patients, {data.positives} with disease "
+        f"## Data\n\n{data.name}: {data.rows} patients, {data.positives} with {report.event} "
         f"({data.positives / data.rows:.0%}). The rows as CSV have the SHA-256 `{data.sha256}`. {card.training}\n"
     )
     yield f"Outcome: {card.outcome}.\n"
@@ -156,7 +156,7 @@ def _data(card: Card, report: EvaluationReport) -> Iterator[str]:
 def _equation(card: Card, report: EvaluationReport, pictures: str | None) -> Iterator[str]:
     if not card.equations:
         return
-    several = " There is one for each of the 1,024 sets of missing fields; two of them:" if card.equations[1:] else ""
+    several = " There is one for each set of missing fields; two of them:" if card.equations[1:] else ""
     yield (
         "## The equation\n\nlog-odds = intercept + coefficient * value for each numeric field + the coefficient of "
         f"each code; risk = 1 / (1 + exp(-log-odds)).{several}\n"
@@ -178,8 +178,8 @@ def _equation(card: Card, report: EvaluationReport, pictures: str | None) -> Ite
     yield table(headings, rows)
     if report.full is not None:
         yield (
-            "Odds ratios of the logistic regression (numeric fields per standard deviation; sex, fbs and exang 1 "
-            "against 0; other codes against the average patient). The penalty shrinks them towards 1, most for rare "
+            "Odds ratios of the logistic regression (numeric fields per standard deviation; 0/1 fields 1 against "
+            "0; other codes against the average patient). The penalty shrinks them towards 1, most for rare "
             "codes, and narrows their intervals: they describe the model and are not causal. Below, the permutation "
             "importance: the increase of the forest's log loss when a field is permuted:\n"
         )

@@ -61,7 +61,7 @@ def simulate(sizes: Sequence[int] = HARM_SIZES) -> dict[str, tuple[Harm, ...]]:
         pipeline, risks = new_pipeline(candidate.new(UCI, _SEED), UCI), np.empty(len(labels))
         for train, test in stratified_folds(labels, _SEED):
             risks[test] = clone(pipeline).fit(matrix[train], labels[train]).predict_proba(matrix[test])[:, 1]
-        found[candidate.name] = simulate_recalibration(pipeline, patients, risks, _SEED, sizes)
+        found[candidate.name] = simulate_recalibration(pipeline, patients, TRAINING_SITE, risks, _SEED, sizes)
     return found
 
 

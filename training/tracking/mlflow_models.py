@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from schemas.tables.builtin import UCI_HEART
+from schemas.tables.feature_table import FeatureTable
 from training.evaluation.model_selection import SelectionCriteria, select
 from training.tracking.model_wheel import PACKAGE, write_code
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from training.pipeline import TrainingResult
 
 REGISTERED_MODEL: Final = "heartstream"
+"""The registered model of the built-in feature table; models of another one have its name appended."""
 CHAMPION: Final = "champion"
 _LIBRARIES: Final = ("msgspec", "numpy", "onnxruntime", "pandas")
 _CRITERIA: Final = "selection_criteria"
@@ -33,6 +35,7 @@ _REPEATS: Final = "evaluation.repeats"
 class RegisteredVersion(msgspec.Struct, frozen=True):
     """The registered version of a run's best model, whether it became the champion, and the reason."""
 
+    name: str
     version: str
     is_champion: bool
     reason: str
@@ -48,7 +51,7 @@ def log_models(client: MlflowClient, run_id: str, experiment_id: str, report: Tr
         logged = client.create_logged_model(experiment_id, name, run_id, params=params, model_type="classifier")
         with TemporaryDirectory() as folder:
             path = Path(folder) / "model"
-            _save(path, report.folder, name, logged.model_id)
+            _save(path, report, name, logged.model_id)
             client.log_model_artifacts(logged.model_id, str(path))
         client.finalize_logged_model(logged.model_id, "READY")
         client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
@@ -56,7 +59,7 @@ def log_models(client: MlflowClient, run_id: str, experiment_id: str, report: Tr
     return ids
 
 
-def _save(path: Path, folder: Path, name: str, model_id: str) -> None:
+def _save(path: Path, report: TrainingResult, name: str, model_id: str) -> None:
     """Write a model in MLflow's format."""
     from mlflow.models import Model, infer_signature  # noqa: PLC0415  # slow import
     from mlflow.pyfunc import save_model  # noqa: PLC0415  # slow import
@@ -64,8 +67,8 @@ def _save(path: Path, folder: Path, name: str, model_id: str) -> None:
 
     from scoring.pyfunc import _load_pyfunc  # noqa: PLC0415  # as MLflow calls it
 
-    example = input_example()
-    signature = infer_signature(example, _load_pyfunc(str(folder), {"name": name}).predict(example))
+    example = input_example(report.table)
+    signature = infer_signature(example, _load_pyfunc(str(report.folder), {"name": name}).predict(example))
     # Without it MLflow would drop the column before the model sees it, and with it the coding of the rows.
     signature.inputs = Schema([*signature.inputs, ColSpec("string", "coding", required=False)])
     requirements = [f"{library}=={version(library)}" for library in _LIBRARIES]
@@ -73,7 +76,7 @@ def _save(path: Path, folder: Path, name: str, model_id: str) -> None:
         save_model(
             str(path),
             loader_module=f"{PACKAGE}_loader",
-            data_path=str(folder),
+            data_path=str(report.folder),
             code_paths=[str(file) for file in write_code(Path(code), requirements)],
             mlflow_model=Model(model_id=model_id),
             model_config={"name": name},
@@ -83,14 +86,15 @@ def _save(path: Path, folder: Path, name: str, model_id: str) -> None:
         )
 
 
-def input_example() -> Any:
-    """Return a synthetic record without missing fields, as a frame of float64 columns.
+def input_example(table: FeatureTable) -> Any:
+    """Return a synthetic record without missing fields, as a frame of float64 columns, and texts for codes of texts.
 
     With float64, MLflow's signature accepts missing values in every column.
     """
     import pandas as pd  # noqa: PLC0415  # with MLflow
 
-    return pd.DataFrame([UCI_HEART.typical_record()], columns=list(UCI_HEART.names), dtype="float64")
+    numbers = {feature.name: "float64" for feature in table.features if not feature.labels}
+    return pd.DataFrame([table.typical_record()], columns=list(table.names)).astype(numbers)
 
 
 def register(client: MlflowClient, run_id: str, report: TrainingResult, ids: Mapping[str, str]) -> RegisteredVersion:
@@ -102,8 +106,9 @@ def register(client: MlflowClient, run_id: str, report: TrainingResult, ids: Map
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415  # slow import
 
+    name = registered_name(report.table)
     try:
-        client.create_registered_model(REGISTERED_MODEL, description="Risk of coronary artery disease; research only.")
+        client.create_registered_model(name, description=f"Risk of {report.table.outcome.meaning}; research only.")
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -116,7 +121,7 @@ def register(client: MlflowClient, run_id: str, report: TrainingResult, ids: Map
         "model_version": report.manifest.model_version,
     }
     created = client.create_model_version(
-        REGISTERED_MODEL,
+        name,
         # Not "models:/<id>", which is looked up in MLflow's global store instead of this client's.
         client.get_logged_model(ids[best]).artifact_location,
         run_id,
@@ -124,18 +129,23 @@ def register(client: MlflowClient, run_id: str, report: TrainingResult, ids: Map
         description=f"{best}: {report.selection.reason}",
         model_id=ids[best],
     )
-    is_champion, reason = _is_champion(client, tags)
+    is_champion, reason = _is_champion(client, name, tags)
     if is_champion:
-        client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, created.version)
-    return RegisteredVersion(str(created.version), is_champion, reason)
+        client.set_registered_model_alias(name, CHAMPION, created.version)
+    return RegisteredVersion(name, str(created.version), is_champion, reason)
 
 
-def _is_champion(client: MlflowClient, tags: Mapping[str, str]) -> tuple[bool, str]:
+def registered_name(table: FeatureTable) -> str:
+    """Return the name under which models of a feature table are registered."""
+    return REGISTERED_MODEL if table.name == UCI_HEART.name else f"{REGISTERED_MODEL}-{table.name}"
+
+
+def _is_champion(client: MlflowClient, name: str, tags: Mapping[str, str]) -> tuple[bool, str]:
     """Compare a new version, by its tags, with the champion; return whether it replaces it, and the reason."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415  # slow import
 
     try:
-        champion = client.get_model_version_by_alias(REGISTERED_MODEL, CHAMPION)
+        champion = client.get_model_version_by_alias(name, CHAMPION)
     except MlflowException:
         return True, "there was no champion"
     by_hand = "; to replace it, set the alias by hand"

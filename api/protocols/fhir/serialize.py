@@ -24,7 +24,7 @@ from schemas.fhir.responses import (
 from schemas.records import Score, WarningCode
 from scoring.batches import JsonBatch
 from scoring.scorer import Scorer
-from scoring.wording import INTERVAL, UNCERTAIN, single_label
+from scoring.wording import INTERVAL, single_label, uncertain
 
 _OUTCOME: Final = "At least 50% diameter narrowing of a coronary vessel at angiography"
 _WARNINGS: Final = {
@@ -130,7 +130,11 @@ def _notes(parsed: ParsedBundle, score: Score, scorer: Scorer) -> Iterator[str]:
         compiled = scorer.compiled
         (group,) = compiled.groups.of(JsonBatch([parsed.record]).decode(compiled).matrix).tolist()
         single = len(score.label_set) == 1
-        yield single_label(scorer.uncertainty, compiled.groups, group, score.label_set[0]) if single else UNCERTAIN
+        yield (
+            single_label(scorer.uncertainty, compiled, group, score.label_set[0])
+            if single
+            else uncertain(compiled.table.outcome.event)
+        )
     if score.missing:
         yield f"Not sent or not measured: {', '.join(score.missing)}."
     if score.measure_next:

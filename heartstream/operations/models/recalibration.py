@@ -16,6 +16,7 @@ from runtime.settings import Settings
 from schemas.errors import DataError, DependencyError, SettingsError
 from schemas.read_options import TextOptions
 from schemas.records import ModelRef
+from scoring.compiled_table import CompiledTable
 from scoring.model_artifact import Artifact, load
 from scoring.scorer import Scorer
 from training.data.frames import features, target
@@ -53,14 +54,14 @@ def recalibrate_directory(  # a command's options
         f"log-odds {made.applied:+.3f}, of an estimated {estimated.value:+.2f} ({estimated.low:+.2f} to "
         f"{estimated.high:+.2f}), by {made.patients} outcomes\n"
         f"mean risk {made.mean_risk_before:.3f} -> {made.mean_risk_after:.3f}, "
-        f"with disease {made.events / made.patients:.3f}; "
+        f"with {artifact.table.outcome.event} {made.events / made.patients:.3f}; "
         f"Brier of these patients {made.brier_before:.4f} -> {made.brier_after:.4f}\n"
     )
 
 
 def _evidence_from_file(artifact: Artifact, data: Path, options: TextOptions) -> ObservedOutcomes:
     """Score labelled patients as worker and gateway do."""
-    patients = read_labelled(data, options=options)
+    patients = read_labelled(data, CompiledTable(artifact.table), options=options)
     print_notes(data, patients.notes)
     return ObservedOutcomes(Scorer(artifact).risks(features(patients.frame)), target(patients.frame), patients.sha256)
 

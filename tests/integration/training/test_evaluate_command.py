@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from heartstream.cli.evaluate import evaluate
+from tests.support.uci import UCI
 from training.data.dataset import file_name, published_file
 from training.data.frames import read_snapshot
 from training.data.labelled import read_labelled
@@ -29,7 +30,7 @@ def test_tables_and_json_have_the_results(
     """The JSON has all results; the tables have the figures with their intervals, no line broken or cut."""
     data = file_of("va", tmp_path)
     evaluate(report.folder, data, json=tmp_path / "va.json")
-    found = validate_externally(report.folder, None, read_labelled(data))
+    found = validate_externally(report.folder, None, read_labelled(data, UCI))
     assert (tmp_path / "va.json").read_bytes() == found.as_json()
     assert json.loads(found.as_json())["patients"] == 200
     out = capsys.readouterr().out

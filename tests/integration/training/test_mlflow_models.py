@@ -22,7 +22,7 @@ from runtime.ports import free_port
 from scoring.features import Matrix
 from scoring.scorer import Scorer
 from tests.support.models import another_version, every_missing_pattern, training_data
-from tests.support.uci import FEATURE_NAMES
+from tests.support.uci import FEATURE_NAMES, UCI
 from training.pipeline import TrainingResult
 from training.tracking.mlflow_models import CHAMPION, REGISTERED_MODEL, input_example
 from training.tracking.mlflow_run import TrackedRun, track
@@ -150,7 +150,7 @@ def test_every_named_model_is_logged(tracked: TrackedRun, report: TrainingResult
 
 def test_input_example_is_not_a_patient() -> None:
     """It is valid, and not in the data."""
-    example = input_example().to_numpy()
+    example = input_example(UCI.table).to_numpy()
     patients, _ = training_data()
     assert example.dtype == np.float64
     assert not (patients == example).all(axis=1).any()
@@ -160,7 +160,7 @@ def test_invalid_rows_are_counted_without_values(report: TrainingResult) -> None
     """A frame with an impossible value is refused as a whole; the error contains no value."""
     from scoring.pyfunc import _load_pyfunc  # noqa: PLC0415  # as MLflow calls it
 
-    frame = input_example()
+    frame = input_example(UCI.table)
     frame.loc[0, "age"] = 4711.0
     with pytest.raises(ValueError, match="1 of 1 rows are not valid patient records") as caught:
         _load_pyfunc(str(report.folder)).predict(frame)

@@ -10,7 +10,7 @@ import pytest
 from schemas.errors import ArtifactError
 from tests.support.uci import FEATURE_NAMES, FEATURES, GROUPS, PATTERNS, UCI, groups_of
 from training.candidates import new_logistic_regression, new_pattern_submodels, new_pipeline
-from training.data.frames import features, site_rows, target
+from training.data.frames import TRAINING_SITE, features, site_rows, target
 from training.estimates import bootstrap_weights, wilson_interval
 from training.evaluation.baseline import BASELINE, new_baseline_pipeline
 from training.evaluation.cross_validation import stratified_folds
@@ -36,7 +36,7 @@ GAP = "slope+ca+thal"
 def test_report_is_reproducible(report: TrainingResult, everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
     """A second evaluation of the same rows gives the same bytes, and they can be read back."""
     matrix, labels = features(cleveland), target(cleveland)
-    inputs = EvaluationInputs(UCI, everyone, matrix, labels, report.manifest.data, 42, 0.5, QUICK)
+    inputs = EvaluationInputs(UCI, everyone, TRAINING_SITE, matrix, labels, report.manifest.data, 42, 0.5, QUICK)
     again = evaluate_candidates(inputs, report.cross_validations, lambda _step: None)
     assert again.as_json() == report.evaluation.as_json()
     assert msgspec.json.decode(again.as_json(), type=EvaluationReport).as_json() == again.as_json()
@@ -158,7 +158,7 @@ def test_label_sets_keep_their_coverage_in_cleveland_only(everyone: pd.DataFrame
     assert 0.87 <= home.without_disease.value <= 0.96
     assert 0.87 <= home.with_disease.value <= 0.96
     for title in ("chest pain 1 to 3", "chest pain 4"):
-        for held in by_group(home)[title]:
+        for held in by_group(home, builtin=True)[title]:
             assert held.covered / held.patients >= 0.86, title
     va = site_rows(everyone, "va")
     limits = label_limits(labels, groups_of(matrix), risks_by_pattern(classifier, matrix, labels, UCI, 42), UCI)
@@ -175,7 +175,7 @@ def test_groups_are_counted_once_in_each_view(cleveland: pd.DataFrame) -> None:
     limits = np.full((PATTERNS, len(GROUPS), 2), 0.5)
     found = label_set_coverage(matrix, labels, labels * 1.0, limits, UCI)
     assert found is not None
-    rows = by_group(found)
+    rows = by_group(found, builtin=True)
     views = (GROUPS, ("women", "men"), ("chest pain 1 to 3", "chest pain 4"))
     for outcome in (0, 1):
         assert {int((labels == outcome).sum())} == {

@@ -154,7 +154,7 @@ def test_any_rows_are_refused_or_train_a_model(site: str, seed: int, rows: int, 
     frame = frame.sample(min(rows, len(frame)), random_state=seed).reset_index(drop=True)
     frame = frame.assign(**dict.fromkeys(sorted(empty), np.nan))
     try:
-        check_training_rows(frame)
+        check_training_rows(frame, UCI)
     except DataError:
         return
     matrix, labels = features(frame), target(frame)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.support.uci import UCI
-from training.data.frames import features, site_rows, target
+from training.data.frames import TRAINING_SITE, features, site_rows, target
 from training.data.population import data_entry
 from training.estimates import MIN_PATIENTS, Estimate, bootstrap_weights
 from training.evaluation.inputs import QUICK, EvaluationInputs
@@ -32,7 +32,17 @@ NUMBER = re.compile(r"-?\d+\.\d+|\d+")
 def found(report: TrainingResult, everyone: pd.DataFrame, cleveland: pd.DataFrame) -> EvaluationReport:
     """A report with all inputs of the defects, with fewer repeats than a full run."""
     matrix, labels = features(cleveland), target(cleveland)
-    inputs = EvaluationInputs(UCI, everyone, matrix, labels, data_entry(cleveland), 42, 0.5, QUICK)
+    inputs = EvaluationInputs(
+        UCI,
+        everyone,
+        TRAINING_SITE,
+        matrix,
+        labels,
+        data_entry(cleveland, UCI.table, "processed.cleveland.data"),
+        42,
+        0.5,
+        QUICK,
+    )
     pipeline, weights = inputs.pipelines[BEST], bootstrap_weights(len(labels), 42, 100)
     out_of_fold = repeated_cross_validation({BEST: pipeline}, matrix, labels, UCI.table, [42, 43], lambda _step: None)
     risks = out_of_fold.risks[BEST]["none"]
@@ -114,7 +124,7 @@ def test_defects_of_other_hospitals_are_those_of_their_patients(
     defects: tuple[str, ...], everyone: pd.DataFrame, cleveland: pd.DataFrame
 ) -> None:
     """Bias, prevalence and the group with chest pain 1 to 3 come from the model's own risks there."""
-    pipeline = EvaluationInputs(UCI, everyone, *[None] * 3, 42, 0.5, QUICK).pipelines[BEST]
+    pipeline = EvaluationInputs(UCI, everyone, TRAINING_SITE, *[None] * 3, 42, 0.5, QUICK).pipelines[BEST]
     pipeline.fit(features(cleveland), target(cleveland))
     for site, name, side in (("hungarian", "Budapest", "high"), ("switzerland", "Zurich and Basel", "low")):
         rows = site_rows(everyone, site)

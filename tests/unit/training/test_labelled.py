@@ -12,7 +12,7 @@ import pytest
 
 from schemas.errors import DataError, DependencyError
 from tests.support.public_copies import copy_rows, inverted, kaggle_coded, uci_records
-from tests.support.uci import CODINGS, FEATURE_NAMES
+from tests.support.uci import CODINGS, FEATURE_NAMES, UCI
 from training.data.dataset import SITES, file_name, published_file
 from training.data.frames import site_rows
 from training.data.labelled import read_labelled
@@ -32,7 +32,7 @@ def written(folder: Path, frame: pd.DataFrame, outcome: str = "num") -> Path:
 def refusal(path: Path) -> str:
     """Return why a file is refused."""
     with pytest.raises(DataError) as caught:
-        read_labelled(path)
+        read_labelled(path, UCI)
     return str(caught.value)
 
 
@@ -41,7 +41,7 @@ def test_uci_published_file_is_read(site: str, tmp_path: Path, everyone: pd.Data
     """A file without header has the snapshot's patients, repeated rows included."""
     path = tmp_path / file_name(site)
     path.write_bytes(published_file(site))
-    found, expected = read_labelled(path), site_rows(everyone, site)
+    found, expected = read_labelled(path, UCI), site_rows(everyone, site)
     pd.testing.assert_frame_equal(found.frame.drop(columns="site"), expected.drop(columns="site"))
     assert found.sha256 == hashlib.sha256(published_file(site)).hexdigest()
 
@@ -55,7 +55,7 @@ def test_csv_with_header_is_read(outcome: str, tmp_path: Path, cleveland: pd.Dat
     table = table[table.columns[::-1]]
     table.columns = table.columns.str.upper()
     table.to_csv(path, index=False)
-    found = read_labelled(path).frame
+    found = read_labelled(path, UCI).frame
     pd.testing.assert_frame_equal(found[list(FEATURE_NAMES)], cleveland[list(FEATURE_NAMES)])
     assert ((found["num"] > 0) == (cleveland["num"] > 0)).all()
     assert set(found["site"]) == {"heart"}
@@ -65,7 +65,7 @@ def test_sites_of_patients_are_read(tmp_path: Path, everyone: pd.DataFrame) -> N
     """If there is a column for it each patient keeps the hospital."""
     path = tmp_path / "all.csv"
     everyone.to_csv(path, index=False)
-    assert (read_labelled(path).frame["site"] == everyone["site"]).all()
+    assert (read_labelled(path, UCI).frame["site"] == everyone["site"]).all()
 
 
 @pytest.mark.parametrize("unmeasured", ["", "?", "-9", "-9.0", "NA", "nan"])
@@ -73,7 +73,7 @@ def test_unmeasured_is_missing(unmeasured: str, tmp_path: Path, cleveland: pd.Da
     """Every marker for "not measured" gives NaN."""
     path = tmp_path / "heart.csv"
     cleveland.drop(columns="site").astype(object).where(cleveland.notna(), unmeasured).to_csv(path, index=False)
-    found = read_labelled(path).frame
+    found = read_labelled(path, UCI).frame
     pd.testing.assert_frame_equal(found[list(FEATURE_NAMES)], cleveland[list(FEATURE_NAMES)])
 
 
@@ -87,7 +87,7 @@ def test_kaggles_copy_is_refused_for_its_coding_and_then_for_its_repeats(
     assert "rows hold values of another coding of this data" in message
     assert message.endswith("there are several: kaggle-303, kaggle-297, statlog: name yours with --coding")
     with pytest.raises(DataError, match="only 302 of 1025 rows are distinct; this is the Kaggle copy") as caught:
-        read_labelled(path, "kaggle-303")
+        read_labelled(path, UCI, "kaggle-303")
     assert "inverted" not in str(caught.value)
 
 
@@ -98,7 +98,7 @@ def test_a_copy_with_a_declared_coding_is_read_as_ucis(tmp_path: Path, name: str
     path = tmp_path / "heart.csv"
     head = [",".join([*FEATURE_NAMES, CODINGS[name].outcome])] if header else []
     path.write_text("\n".join([*head, *(",".join(f"{cell:g}" for cell in row) for row in copy_rows(name))]))
-    found = read_labelled(path, name).frame
+    found = read_labelled(path, UCI, name).frame
     ids = [json.loads(record) for record in uci_records(name)]
     expected = np.array(
         [[np.nan if record[each] is None else record[each] for each in FEATURE_NAMES] for record in ids]
@@ -106,7 +106,7 @@ def test_a_copy_with_a_declared_coding_is_read_as_ucis(tmp_path: Path, name: str
     np.testing.assert_array_equal(expected, found[list(FEATURE_NAMES)].to_numpy())
     assert found["num"].sum() == {"kaggle-303": 138, "kaggle-297": 137, "statlog": 120}[name]
     with pytest.raises(DataError, match="no column num or target" if header and name != "kaggle-303" else "--coding"):
-        read_labelled(path)
+        read_labelled(path, UCI)
 
 
 def test_statlogs_published_file_is_read(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_statlogs_published_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "heart.dat"
     path.write_text("".join(" ".join(map(str, row[:-1])) + f" {row[-1]:g}\n" for row in copy_rows("statlog")))
     assert "the outcome is 1 or 2 in every row and never 0, as in Statlog's coding" in refusal(path)
-    assert read_labelled(path, "statlog").frame["num"].sum() == 120
+    assert read_labelled(path, UCI, "statlog").frame["num"].sum() == 120
 
 
 def test_one_typo_is_not_another_coding(tmp_path: Path, cleveland: pd.DataFrame) -> None:
@@ -135,16 +135,16 @@ def test_chance_is_not_an_inverted_target(tmp_path: Path, cleveland: pd.DataFram
     """A few patients in whom type 2 has more disease than type 4, or neither type, are evaluated."""
     ill, well = cleveland["num"] > 0, cleveland["num"] == 0
     odd = pd.concat([cleveland[well & (cleveland["cp"] == 4)][:3], cleveland[ill & (cleveland["cp"] == 2)][:2]])
-    assert len(read_labelled(written(tmp_path, odd)).frame) == 5
+    assert len(read_labelled(written(tmp_path, odd), UCI).frame) == 5
     neither = cleveland[cleveland["cp"] == 3]
-    assert len(read_labelled(written(tmp_path, neither)).frame) == len(neither)
+    assert len(read_labelled(written(tmp_path, neither), UCI).frame) == len(neither)
 
 
 def test_equal_rows_with_few_measurements_are_not_duplicates(tmp_path: Path, cleveland: pd.DataFrame) -> None:
     """Without blood pressure, cholesterol and heart rate equal rows are different patients."""
     bedside = cleveland.copy()
     bedside.loc[:, [name for name in FEATURE_NAMES if name not in {"age", "sex", "cp"}]] = np.nan
-    assert len(read_labelled(written(tmp_path, bedside)).frame) == 303
+    assert len(read_labelled(written(tmp_path, bedside), UCI).frame) == 303
 
 
 def test_column_problems_are_reported_together(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_outcome_must_be_valid(outcome: str, value: str, tmp_path: Path, clevela
     lines = path.read_text().splitlines()
     lines[1] = f"{lines[1].rpartition(',')[0]},{value}"
     path.write_text("\n".join(lines))
-    assert f"line 2: {outcome} must be a whole number from 0 to" in refusal(path)
+    assert f"line 2: {outcome} must be one of 0, 1" in refusal(path)
 
 
 @pytest.mark.parametrize("cell", ["inf", "-Infinity", "1e400"])
@@ -211,7 +211,7 @@ def test_infinity_is_not_a_number(cell: str, tmp_path: Path, cleveland: pd.DataF
         (b"\xff\xfe\x00", "it is not valid utf-16; set --encoding"),
         (b"age,sex,cp\n\xff,1,1\n", "it is not UTF-8; set --encoding"),
         (b'"' + b"a" * 200_000 + b'"', "it is not a CSV"),
-        (b"1,2,3\n", "it has no header, and 3 columns where UCI's own files have 14"),
+        (b"1,2,3\n", "it has no header, and 3 columns where UCI Heart Disease's own files have 14"),
         (published_file("va") + b"63,1,1,145\n", "line 201 has 4 columns, expected 14"),
     ],
     ids=["empty", "header alone", "half a mark", "bytes", "long", "narrow", "joined"],
@@ -226,7 +226,7 @@ def test_other_content_is_refused(content: bytes, message: str, tmp_path: Path) 
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     """The error has the path and the cause, and is not a data error."""
     with pytest.raises(DependencyError, match="No such file") as caught:
-        read_labelled(tmp_path / "nowhere.csv")
+        read_labelled(tmp_path / "nowhere.csv", UCI)
     assert not isinstance(caught.value, DataError)
 
 
@@ -237,7 +237,7 @@ def test_a_foreign_file_has_the_patients_of_the_clean_one(
 ) -> None:
     """Separators, encodings, aliases, words for codes and empty rows are read as in `heartstream score`."""
     lines = written(tmp_path, cleveland).read_text().splitlines()
-    expected = read_labelled(tmp_path / "heart.csv")
+    expected = read_labelled(tmp_path / "heart.csv", UCI)
     text = end.join([*lines, ""])
     if form == "decimal comma":
         text = text.replace(",", ";").replace(".", ",")
@@ -249,6 +249,6 @@ def test_a_foreign_file_has_the_patients_of_the_clean_one(
         text = "\ufeff" + text + end + "," * 13 + end + end
     path = tmp_path / "foreign.csv"
     path.write_bytes(text.encode("utf-16" if form == "utf-16" else "utf-8"))
-    found = read_labelled(path)
+    found = read_labelled(path, UCI)
     pd.testing.assert_frame_equal(expected.frame.drop(columns="site"), found.frame.drop(columns="site"))
     assert [bool(found.notes), expected.notes] == [form != "empty rows", ()]

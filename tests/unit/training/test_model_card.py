@@ -14,7 +14,7 @@ import pytest
 
 from scoring.model_artifact import CARD_DATA_FILE, CARD_FILE, REPORT_FILE
 from scoring.scorer import Scorer
-from tests.support.uci import FEATURE_NAMES
+from tests.support.uci import FEATURE_NAMES, UCI
 from training.data.frames import features
 from training.data.population import data_entry
 from training.evaluation.baseline import BASELINE
@@ -68,7 +68,7 @@ def test_quick_card_says_what_it_lacks(report: TrainingResult) -> None:
 def test_readme_has_the_disclaimer_of_the_shipped_data(cleveland: pd.DataFrame) -> None:
     """It is that of a model of the shipped data."""
     readme = re.sub(r"\n> ", " ", (Path(__file__).parents[3] / "README.md").read_text("utf-8"))
-    assert data_entry(cleveland).disclaimer in readme
+    assert data_entry(cleveland, UCI.table, "processed.cleveland.data").disclaimer in readme
 
 
 def test_card_contains_no_path_and_no_time(report: TrainingResult) -> None:

@@ -60,7 +60,17 @@ def inputs(renamed: Path) -> EvaluationInputs:
     """The inputs of an evaluation of those rows and the other files."""
     everyone = read_uci(renamed)
     rows = site_rows(everyone, TRAINING_SITE)
-    return EvaluationInputs(UCI, everyone, features(rows), target(rows), data_entry(rows), 42, 0.5, QUICK)
+    return EvaluationInputs(
+        UCI,
+        everyone,
+        TRAINING_SITE,
+        features(rows),
+        target(rows),
+        data_entry(rows, UCI.table, "processed.cleveland.data"),
+        42,
+        0.5,
+        QUICK,
+    )
 
 
 @pytest.mark.parametrize("file", [CARD_FILE, CARD_DATA_FILE, MANIFEST_FILE, REPORT_FILE])
@@ -98,17 +108,22 @@ def test_other_rows_are_described_by_what_they_show(foreign: TrainingResult, ren
 def test_digest_identifies_a_hospital_under_any_name(site: str) -> None:
     """A hospital's rows are identified in any file; with one row less they are not."""
     rows = read_snapshot((site,)).assign(site=TRAINING_SITE)
-    assert (identify_hospital(rows), hospital_name(rows, TRAINING_SITE)) == (site, HOSPITALS[site].name)
-    assert data_entry(rows).population == f"{len(rows)} {HOSPITALS[site].patients}"
-    assert (identify_hospital(rows[1:]), hospital_name(rows[1:], TRAINING_SITE)) == (None, file_name(TRAINING_SITE))
-    assert data_entry(rows[1:]).population == (
+    assert (identify_hospital(rows), hospital_name(rows, TRAINING_SITE, UCI.table)) == (site, HOSPITALS[site].name)
+    assert (
+        data_entry(rows, UCI.table, "processed.cleveland.data").population == f"{len(rows)} {HOSPITALS[site].patients}"
+    )
+    assert (identify_hospital(rows[1:]), hospital_name(rows[1:], TRAINING_SITE, UCI.table)) == (
+        None,
+        file_name(TRAINING_SITE),
+    )
+    assert data_entry(rows[1:], UCI.table, "processed.cleveland.data").population == (
         f"{len(rows) - 1} patients of processed.cleveland.data (who they are is not recorded)"
     )
 
 
 def test_rows_are_counted_by_code_and_missing_fields(cleveland: pd.DataFrame) -> None:
     """And by the files that contain them."""
-    found = describe_population(cleveland)
+    found = describe_population(cleveland, UCI.table)
     ill = cleveland["num"] > 0
     for code in (1, 2, 3, 4):
         who = cleveland["cp"] == code
@@ -140,7 +155,17 @@ def test_only_shared_rows_are_dropped(everyone: pd.DataFrame) -> None:
 def test_groups_of_other_hospitals_are_counted(everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
     """Sensitivity and specificity of a group are counts of its patients, however few there are."""
     matrix, labels = features(cleveland), target(cleveland)
-    inputs = EvaluationInputs(UCI, everyone, matrix, labels, data_entry(cleveland), 42, 0.5, QUICK)
+    inputs = EvaluationInputs(
+        UCI,
+        everyone,
+        TRAINING_SITE,
+        matrix,
+        labels,
+        data_entry(cleveland, UCI.table, "processed.cleveland.data"),
+        42,
+        0.5,
+        QUICK,
+    )
     pipeline = inputs.pipelines["pattern_submodels"].fit(matrix, labels)
     for site, found in evaluate_other_hospitals(inputs, "pattern_submodels").items():
         rows = site_rows(everyone, site)

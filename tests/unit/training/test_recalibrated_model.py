@@ -92,7 +92,7 @@ def test_the_directory_documents_the_recalibration(model_dir: Path, tmp_path: Pa
     """Version, base digest, data and shift; the card has the shifted equation and the base's results."""
     new = by_hungarians(model_dir, tmp_path)
     base, artifact = load(model_dir), load(new)
-    data = read_labelled(tmp_path / "hungarian.csv")
+    data = read_labelled(tmp_path / "hungarian.csv", UCI)
     (done,) = json.loads((new / "recalibration.json").read_bytes())["done"]
     assert artifact.model.version == f"test+recalibrated.{data.sha256[:8]}"
     assert (done["base_digest"], done["data_sha256"]) == (base.model.digest, data.sha256)
@@ -116,7 +116,7 @@ def test_the_directory_documents_the_recalibration(model_dir: Path, tmp_path: Pa
 def test_evaluation_agrees_with_the_recalibration(model_dir: Path, tmp_path: Path) -> None:
     """On its patients the mean risk is nearer to the prevalence, and the Brier score is better."""
     new = by_hungarians(model_dir, tmp_path)
-    data = read_labelled(tmp_path / "hungarian.csv")
+    data = read_labelled(tmp_path / "hungarian.csv", UCI)
     before, after = (validate_externally(folder, None, data) for folder in (model_dir, new))
     (done,) = json.loads((new / "recalibration.json").read_bytes())["done"]
     assert after.mean_risk == pytest.approx(done["mean_risk_after"], abs=1e-6)

@@ -13,7 +13,7 @@ from training.evaluation.repeated_cv import COMPLETE
 from training.evaluation.results import EvaluationReport, FullEvaluation
 from training.report.equation import Equation
 from training.report.markdown import interval
-from training.report.sections.population import listed
+from training.report.sections.population import is_builtin, listed
 
 _UNSURE: Final = 50
 """With fewer patients of either outcome, the interval of a sensitivity of 0.8 reaches more than 0.1 to either side."""
@@ -26,10 +26,9 @@ _PAIN: Final = {"1": "typical angina (cp 1)", "4": "no pain (cp 4)"}
 def known_defects(report: EvaluationReport, equations: Sequence[Equation]) -> tuple[str, ...]:
     """Return the defects of a run's best model."""
     return (
-        *_age(report, equations),
-        *_chest_pain(report.population, equations),
-        *_rare_codes(report.population, linear=bool(equations)),
-        *_sexes(report.population),
+        *((*_age(report, equations), *_chest_pain(report.population, equations)) if is_builtin(report) else ()),
+        *_rare_codes(report, linear=bool(equations)),
+        *(_sexes(report.population) if is_builtin(report) else ()),
         *(_full_evaluation(report, report.full) if report.full else ()),
         (
             "Risks, intervals and label sets are valid only for patients like the training patients, and a record does "
@@ -40,13 +39,17 @@ def known_defects(report: EvaluationReport, equations: Sequence[Equation]) -> tu
 
 def _full_evaluation(report: EvaluationReport, full: FullEvaluation) -> Iterator[str]:
     best = report.selection.best
-    yield from _near_the_outcome(report)
+    if is_builtin(report):
+        yield from _near_the_outcome(report)
     yield from _groups(
-        "Out of fold", report.missing_fields[COMPLETE][best], {n: of[best] for n, of in full.subgroups.items()}
+        "Out of fold",
+        report.missing_fields[COMPLETE][best],
+        {n: of[best] for n, of in full.subgroups.items()},
+        report.event,
     )
-    yield from _other_hospitals(best, full)
-    yield from _discrimination(report.missing_fields[COMPLETE][best], best, full)
-    yield from _label_sets(full)
+    yield from _other_hospitals(best, full, report.event)
+    yield from _discrimination(report.missing_fields[COMPLETE][best], best, full, report.event)
+    yield from _label_sets(full, report.event)
 
 
 def _age(report: EvaluationReport, equations: Sequence[Equation]) -> Iterator[str]:
@@ -86,11 +89,12 @@ def _chest_pain(population: Population, equations: Sequence[Equation]) -> Iterat
         )
 
 
-def _rare_codes(population: Population, *, linear: bool) -> Iterator[str]:
+def _rare_codes(report: EvaluationReport, *, linear: bool) -> Iterator[str]:
+    codes = report.population.codes
     rare = [
         f"{field} {code} ({of.patients})"
-        for field in _CODED
-        for code, of in population.codes[field].items()
+        for field in (_CODED if is_builtin(report) else codes)
+        for code, of in codes[field].items()
         if of.patients < MIN_PATIENTS
     ]
     if rare:
@@ -119,13 +123,13 @@ def _near_the_outcome(report: EvaluationReport) -> Iterator[str]:
         )
 
 
-def _groups(where: str, everybody: Performance, groups: dict[str, Performance]) -> Iterator[str]:
+def _groups(where: str, everybody: Performance, groups: dict[str, Performance], event: str) -> Iterator[str]:
     """Report the groups that are significantly below all patients of the same place."""
     for figure, title in (("recall", "sensitivity"), ("specificity", "specificity")):
         whole = everybody.figures.get(figure)
         low = [
             f"{name} {interval(of.figures[figure])}, {of.events if figure == 'recall' else of.patients - of.events} "
-            f"patients {'with' if figure == 'recall' else 'without'} disease"
+            f"patients {'with' if figure == 'recall' else 'without'} {event}"
             for name, of in groups.items()
             if whole and figure in of.figures and of.figures[figure].high < whole.value
         ]
@@ -133,7 +137,7 @@ def _groups(where: str, everybody: Performance, groups: dict[str, Performance]) 
             yield f"{where} {title} is {whole.value:.2f}, but lower in some groups: {'; '.join(low)}."
 
 
-def _other_hospitals(best: str, full: FullEvaluation) -> Iterator[str]:
+def _other_hospitals(best: str, full: FullEvaluation, event: str) -> Iterator[str]:
     """Report where risks are biased, and where they are worse than predicting the prevalence."""
     for site, found in full.other_hospitals.items():
         name, figures = full.hospitals[site], found.models[best].figures
@@ -142,17 +146,17 @@ def _other_hospitals(best: str, full: FullEvaluation) -> Iterator[str]:
             side = "low" if bias.value < 0 else "high"
             yield (
                 f"In {name} risks are too {side}: mean risk minus prevalence is {interval(bias)}; "
-                f"{found.events} of {found.patients} patients have disease."
+                f"{found.events} of {found.patients} patients have {event}."
             )
         if brier is not None and brier.low > found.prevalence_brier:
             yield (
                 f"In {name} predicting the prevalence for everybody would be better: its Brier score is "
                 f"{found.prevalence_brier:.2f}, the model's {interval(brier)}."
             )
-        yield from _groups(f"In {name}", found.models[best], found.groups)
+        yield from _groups(f"In {name}", found.models[best], found.groups, event)
 
 
-def _discrimination(out_of_fold: Performance, best: str, full: FullEvaluation) -> Iterator[str]:
+def _discrimination(out_of_fold: Performance, best: str, full: FullEvaluation, event: str) -> Iterator[str]:
     """Report where discrimination is worse than out of fold, and where it cannot be estimated."""
     reference = out_of_fold.figures.get("roc_auc")
     for site, found in full.other_hospitals.items():
@@ -160,12 +164,12 @@ def _discrimination(out_of_fold: Performance, best: str, full: FullEvaluation) -
         if auc is None:
             without = found.patients - found.events
             few, kind = min((found.events, "with"), (without, "without"))
-            yield f"In {name} discrimination cannot be estimated: {few} patients {kind} disease."
+            yield f"In {name} discrimination cannot be estimated: {few} patients {kind} {event}."
         elif reference is not None and auc.high < reference.value:
             yield f"In {name} discrimination is worse: ROC-AUC {interval(auc)}, out of fold {interval(reference)}."
 
 
-def _label_sets(full: FullEvaluation) -> Iterator[str]:
+def _label_sets(full: FullEvaluation, event: str) -> Iterator[str]:
     """Report where label sets have the true label significantly less often than claimed."""
     places = {"Out of fold": full.coverage}
     places |= {f"In {full.hospitals[site]}": of.coverage for site, of in full.other_hospitals.items() if of.coverage}
@@ -173,6 +177,6 @@ def _label_sets(full: FullEvaluation) -> Iterator[str]:
         for outcome, share in (("without", of.without_disease), ("with", of.with_disease)):
             if share is not None and share.high < COVERAGE:
                 yield (
-                    f"{where}, label sets have the true label for {interval(share)} of patients {outcome} disease, "
+                    f"{where}, label sets have the true label for {interval(share)} of patients {outcome} {event}, "
                     f"not for {COVERAGE:.2f}."
                 )

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from schemas.tables.builtin import UCI_HEART
 from training.data.frames import TRAINING_SITE
 from training.data.population import HOSPITALS, Population
 from training.evaluation.results import EvaluationReport
-from training.report.sections.texts import OUT_OF_SCOPE, PREPARED, REGULATION
+from training.report.sections.texts import (
+    DECISIONS,
+    OTHER_OUTCOMES,
+    PREPARED,
+    REGULATION,
+    UCI_OUT_OF_SCOPE,
+    UCI_PREPARED,
+)
 
 _SELECTED: Final = {
     "cleveland": "consecutive, without earlier infarction or valve disease (Detrano et al., Am J Cardiol 1989)"
@@ -27,7 +35,8 @@ _FIXED: Final = (
 def training_text(report: EvaluationReport, *, imputes: bool) -> str:
     """Describe the training patients and the handling of missing fields."""
     handled = _incomplete(report.population, imputes=imputes)
-    return " ".join([*_who(report), *_counts(report), *_tested(report), PREPARED, *handled])
+    prepared = UCI_PREPARED if is_builtin(report) else PREPARED
+    return " ".join([*_who(report), *_counts(report), *_tested(report), prepared, *handled])
 
 
 def _who(report: EvaluationReport) -> Iterator[str]:
@@ -37,6 +46,8 @@ def _who(report: EvaluationReport) -> Iterator[str]:
         selected = _SELECTED.get(str(population.hospital))
         phrase = known.patients[0].upper() + known.patients[1:]
         yield f"{phrase}{f'; {selected}' if selected else ''}."
+    elif population.who:
+        yield f"{population.who[0].upper()}{population.who[1:]}."
     else:
         yield (
             "Who these patients are, where and when they were seen and how they were selected is not recorded: the "
@@ -62,9 +73,10 @@ def _tested(report: EvaluationReport) -> Iterator[str]:
 def _counts(report: EvaluationReport) -> Iterator[str]:
     """Describe the patients as their rows show them."""
     population, rows = report.population, report.data.rows
-    women, (youngest, oldest) = population.codes["sex"]["0"].patients, population.ages
-    share = f"{women} of {rows} ({women / rows:.0%})"
-    yield f"The training patients are {youngest:g} to {oldest:g} years old; {share} are women."
+    if is_builtin(report):
+        women, (youngest, oldest) = population.codes["sex"]["0"].patients, population.ranges["age"]
+        share = f"{women} of {rows} ({women / rows:.0%})"
+        yield f"The training patients are {youngest:g} to {oldest:g} years old; {share} are women."
     mostly = [f"{name} ({lacking} of {rows})" for name, lacking in population.missing.items() if 2 * lacking > rows]
     if mostly:
         yield f"Mostly missing: {listed(mostly)}."
@@ -93,10 +105,10 @@ def chosen_text(report: EvaluationReport) -> str:
 
 def out_of_scope(report: EvaluationReport) -> tuple[str, ...]:
     """Return the uses that the model is not for."""
-    decisions, *others = OUT_OF_SCOPE
+    others = UCI_OUT_OF_SCOPE if is_builtin(report) else (OTHER_OUTCOMES,)
     known = report.population.known
     unlike = "people who were not referred for angiography" if known else "patients of another kind"
-    return decisions, f"{unlike}: the model was trained on {report.data.population}", *others
+    return DECISIONS, f"{unlike}: the model was trained on {report.data.population}", *others
 
 
 def cautions(report: EvaluationReport) -> str:
@@ -105,6 +117,11 @@ def cautions(report: EvaluationReport) -> str:
     risks = f"Risks reflect the prevalence among the training patients, {data.positives / data.rows:.0%}."
     known = "The outcome, 50% narrowing read visually in the 1980s, is not the standard of today."
     return " ".join([risks, *([known] if report.population.known else []), REGULATION])
+
+
+def is_builtin(report: EvaluationReport) -> bool:
+    """Return whether the report is of the built-in feature table, about which more is known."""
+    return report.table == UCI_HEART.identifier
 
 
 def _share(found: int, rows: int) -> str:

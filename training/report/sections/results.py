@@ -50,7 +50,7 @@ def results(report: EvaluationReport, pictures: str | None) -> Iterator[str]:
     yield from _cross_validations(report)
     yield from images(
         pictures,
-        ("calibration", "Observed share with disease against risk"),
+        ("calibration", f"Observed share with {report.event} against risk"),
         ("roc", "ROC and precision-recall curves"),
     )
     yield from _where_missing(report)
@@ -60,18 +60,22 @@ def results(report: EvaluationReport, pictures: str | None) -> Iterator[str]:
 def full_results(report: EvaluationReport, full: FullEvaluation, pictures: str | None) -> Iterator[str]:
     """Yield the results of a full run."""
     best = report.selection.best
-    yield from _hospitals(report, full)
-    yield from images(pictures, ("hospitals", "ROC-AUC, sensitivity, specificity and bias by hospital"))
-    yield from _left_out(best, full)
-    yield from _groups_in_hospitals(best, full)
+    if full.other_hospitals:
+        yield from _hospitals(report, full)
+        yield from images(pictures, ("hospitals", "ROC-AUC, sensitivity, specificity and bias by hospital"))
+    if full.leave_one_hospital_out:
+        yield from _left_out(best, full)
+    if full.other_hospitals:
+        yield from _groups_in_hospitals(best, full)
     yield from _recalibration(best, full)
-    yield from _groups(best, full)
-    yield from images(pictures, ("subgroups", "ROC-AUC, sensitivity, specificity and bias by group"))
+    if full.subgroups:
+        yield from _groups(best, full)
+        yield from images(pictures, ("subgroups", "ROC-AUC, sensitivity, specificity and bias by group"))
     yield from _thresholds(full)
     yield from images(pictures, ("decision-curve", "Net benefit against the threshold"))
     yield from _stability(full)
     yield from images(pictures, ("instability", "Width of each patient's risks over bootstrap models"))
-    yield from uncertainty_results(full)
+    yield from uncertainty_results(report, full)
     yield "### Learning curve and tuning\n"
     yield from images(pictures, ("learning-curve", "ROC-AUC against the number of training patients"))
     yield from _tuning(full)

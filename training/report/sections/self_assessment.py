@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from training.evaluation.results import EvaluationReport, FullEvaluation
+from training.report.sections.population import is_builtin
 
 _UNRECORDED = "who the patients are is not recorded; the owner of the data must judge"
 
@@ -16,13 +17,19 @@ def _tripod(report: EvaluationReport, *, imputes: bool) -> dict[str, str]:
     known, full = report.population.known, report.full
     handled = "mean imputation" if imputes else "sub-models"
     return {
-        "TRIPOD+AI 4-5 source and participants": f"reported: {known.patients}" if known else _UNRECORDED,
-        "TRIPOD+AI 7-8 outcome and predictors": "reported, with units; who read the angiograms is not recorded",
+        "TRIPOD+AI 4-5 source and participants": f"reported: {known.patients if known else report.population.who}"
+        if known or report.population.who
+        else _UNRECORDED,
+        "TRIPOD+AI 7-8 outcome and predictors": (
+            "reported, with units; who read the angiograms is not recorded"
+            if is_builtin(report)
+            else "reported, with units; how and by whom the outcome was determined is not recorded"
+        ),
         "TRIPOD+AI 10 sample size": _sample_size(full),
         "TRIPOD+AI 11 missing data": f"{handled}, the same in development, evaluation and use",
         "TRIPOD+AI 12 analysis": _analysis(report),
         "TRIPOD+AI 14 fairness": (
-            f"{'by sex and age' if full else 'not assessed in a quick run'}; race, ethnicity, income: not in the data"
+            f"{'by subgroup' if full else 'not assessed in a quick run'}; race, ethnicity, income: not in the data"
         ),
         "TRIPOD+AI 18 open science": (
             "data, code, seeds and versions are public; no protocol was registered"
@@ -58,7 +65,7 @@ def _measured(full: FullEvaluation | None) -> str:
 
 def _probast(report: EvaluationReport) -> dict[str, str]:
     known, size = report.population.known, report.full.sample_size if report.full else None
-    patients = f"{report.data.rows} patients, {report.data.positives} with disease"
+    patients = f"{report.data.rows} patients, {report.data.positives} with {report.event}"
     few = size is not None and size.patients < max(size.for_shrinkage, size.for_optimism, size.for_prevalence)
     return {
         "PROBAST+AI participants": (
@@ -69,6 +76,8 @@ def _probast(report: EvaluationReport) -> dict[str, str]:
         "PROBAST+AI predictors": (
             "high risk: ca and thal are measured close to the outcome"
             f"{', and not measured in the same way in all hospitals' if known else ''}"
+            if is_builtin(report)
+            else "unclear: how close to the outcome the predictors are measured is not recorded"
         ),
         "PROBAST+AI outcome": (
             "unclear: angiograms were read visually, perhaps not blinded to the predictors"

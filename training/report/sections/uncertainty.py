@@ -9,20 +9,22 @@ from training.estimates import MIN_PATIENTS, wilson_interval
 from training.evaluation.interval_simulation import IntervalCoverage
 from training.evaluation.label_sets import Covered, LabelSetCoverage
 from training.evaluation.measure_next import MeasureNextBenefit
-from training.evaluation.results import FullEvaluation
+from training.evaluation.results import EvaluationReport, FullEvaluation
 from training.report.markdown import interval, table
+from training.report.sections.population import is_builtin
 
 _TRAINING: Final = "training patients"
-_ALL_MISSING: Final = "slope+ca+thal"
 
 
-def uncertainty_results(full: FullEvaluation) -> Iterator[str]:
+def uncertainty_results(report: EvaluationReport, full: FullEvaluation) -> Iterator[str]:
     """Yield the sections."""
     if full.interval_coverage:
         yield from _intervals(full.interval_coverage)
-    yield from _label_sets(full)
+    yield from _label_sets(report, full)
     if full.measure_next:
         yield from _measure_next(full.measure_next)
+        if is_builtin(report):
+            yield "ca requires an invasive examination.\n"
 
 
 def _intervals(found: tuple[IntervalCoverage, ...]) -> Iterator[str]:
@@ -57,20 +59,20 @@ def _intervals(found: tuple[IntervalCoverage, ...]) -> Iterator[str]:
     )
 
 
-def _label_sets(full: FullEvaluation) -> Iterator[str]:
+def _label_sets(report: EvaluationReport, full: FullEvaluation) -> Iterator[str]:
     yield (
         "### Label sets\n\nA conformal label set should have the true label for 90 of 100 training patients of either "
-        "outcome, within each sex and kind of chest pain (within the kind of chest pain alone where fewer than 10 have "
+        "outcome, within each patient group (within similar groups where fewer than 10 have "
         f"the outcome). Measured with limits set inside each fold; {full.coverage.single:.0%} of the sets have a "
         "single label. A single label is not certain: about 10 of 100 patients with the other outcome get it, too. In "
         "other hospitals the coverage is not guaranteed:\n"
     )
-    gap = {f"{_TRAINING}, without {_ALL_MISSING}": full.coverage_with_gap} if full.coverage_with_gap else {}
+    gap = {f"{_TRAINING}, without {report.common_gap}": full.coverage_with_gap} if full.coverage_with_gap else {}
     other_hospitals = {
         full.hospitals[name]: site.coverage for name, site in full.other_hospitals.items() if site.coverage
     }
     yield table(
-        ["", "patients", "true label in the set: without disease", "with disease", "single label"],
+        ["", "patients", f"true label in the set: without {report.event}", f"with {report.event}", "single label"],
         (
             [
                 name,
@@ -82,23 +84,25 @@ def _label_sets(full: FullEvaluation) -> Iterator[str]:
         ),
     )
     yield (
-        "By sex and kind of chest pain, the share of patients whose set has the true label (counts for fewer than "
+        "By patient group, the share of patients whose set has the true label (counts for fewer than "
         f"{MIN_PATIENTS} patients; those of training patients are means over two cross-validations):\n"
     )
     yield table(
-        ["", "group", "without disease", "with disease"],
+        ["", "group", f"without {report.event}", f"with {report.event}"],
         (
             [name, group, *map(counted, held)]
             for name, c in {_TRAINING: full.coverage, **gap, **other_hospitals}.items()
-            for group, held in by_group(c).items()
+            for group, held in by_group(c, builtin=is_builtin(report)).items()
             if name not in other_hospitals or group not in c.groups
         ),
     )
 
 
-def by_group(found: LabelSetCoverage) -> dict[str, tuple[Covered, Covered]]:
-    """Return the counts by patient group, then by sex and by kind of chest pain."""
+def by_group(found: LabelSetCoverage, *, builtin: bool) -> dict[str, tuple[Covered, Covered]]:
+    """Return the counts by patient group; for the built-in table, then by sex and by kind of chest pain."""
     groups = found.groups
+    if not builtin:
+        return groups
     names = list(groups)
     wider = {
         "women": names[:2],
@@ -131,7 +135,7 @@ def _measure_next(found: tuple[MeasureNextBenefit, ...]) -> Iterator[str]:
         "patients of the test folds: mean absolute difference from the risk of the complete record, before, after "
         "restoring the recommended field, and after restoring each other field. The last column compares the "
         "recommended field with the best one in hindsight (95% interval; below 0 the recommendation is better). Costs "
-        "and risks of the tests are not considered; ca requires an invasive examination.\n"
+        "and risks of the tests are not considered.\n"
     )
     yield table(
         ["missing", "before", "recommended", "one field for everybody", "recommended minus the best in hindsight"],

@@ -12,7 +12,7 @@ from heartstream.cli import app
 from heartstream.demo.patients import real_patients
 from schemas.codec import decode_score
 from scoring.scorer import Scorer
-from scoring.wording import UNCERTAIN
+from scoring.wording import uncertain
 from tests.support.outcomes import Scored, process
 from tests.support.signing_keys import Keys
 from tests.support.uci import FEATURE_NAMES
@@ -78,8 +78,8 @@ def test_text_follows_the_score(model_dir: Path, tmp_path: Path, capsys: pytest.
     flat = " ".join(text.split())
     low, high = score.sampling_interval
     assert f"other training patients account for {low:.1%} to {high:.1%};" in flat
-    uncertain = len(score.label_set) == 2  # type: ignore[arg-type]
-    assert (UNCERTAIN in flat, "but that is not certain" in flat) == (uncertain, not uncertain)
+    is_uncertain = len(score.label_set) == 2  # type: ignore[arg-type]
+    assert (uncertain("disease") in flat, "but that is not certain" in flat) == (is_uncertain, not is_uncertain)
     assert f"most informative first: {', '.join(score.measure_next)}\n" in text  # type: ignore[arg-type]
     data = Scorer.from_directory(model_dir).manifest.data
     assert f"Trained on {data.population}." in flat
