@@ -1,4 +1,8 @@
-"""The records that the demo produces: the 920 real patients, shuffled, and some invalid ones."""
+"""The records that the demo produces, some of them invalid.
+
+For the built-in feature table they are the 920 real patients, shuffled; for another, synthetic ones, each field with
+its distribution among the model's training patients.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,14 @@ from typing import Final, Literal
 
 import msgspec
 
+from schemas.errors import ArtifactError
 from schemas.tables.builtin import UCI_HEART
+from schemas.tables.feature_table import PATIENT_ID, Feature, FeatureTable
+from scoring.drift import Reference
+from scoring.model_artifact import Artifact
+
+_SYNTHETIC: Final = 500
+"""The number of synthetic patients."""
 
 Record = dict[str, object]
 Outcome = Literal[0, 1]
@@ -32,23 +43,51 @@ def _without(record: Record, name: str) -> Record:
     return {field: value for field, value in record.items() if field != name}
 
 
-FLAWS: Final[Mapping[str, Callable[[Record], bytes | None]]] = {
-    "not JSON": lambda record: _json(record)[:-9],
-    "not an object": lambda record: _json(record)[:0] + json.dumps(list(record.values())).encode(),
-    "not UTF-8": lambda record: _json(record).replace(b'"patient_id": "', b'"patient_id": "\xff'),
-    "a field is missing": lambda record: _json(_without(record, "thalach")),
-    "an unknown field": lambda record: _json({**record, "cholesterol": 210}),
-    "a wrong type": lambda record: _json({**record, "age": [61]}),
-    "a number in quotes": lambda record: _json({**record, "age": "63"}),
-    "true for a number": lambda record: _json({**record, "sex": True}),
-    "NaN": lambda record: _json({**record, "chol": math.nan}),
-    "out of range": lambda record: _json({**record, "age": 630}),
-    "an impossible code": lambda record: _json({**record, "restecg": 5}),
-    "a code of another coding": lambda record: _json({**record, "thal": 2}),
-    "a tombstone": lambda _: None,
-    "a field twice": lambda record: _json(record)[:-1] + b', "age": 61}',
-}
-"""The ways in which the demo invalidates a record, by name."""
+Flaw = Callable[[Record], bytes | None]
+
+
+def flaws_of(table: FeatureTable) -> Mapping[str, Flaw]:
+    """Return the ways in which the demo invalidates a record of a feature table, by name."""
+    numbers = [feature for feature in table.features if not feature.labels]
+    flaws = _general_flaws(table)
+    if numbers:
+        flaws |= _number_flaws(next((each for each in numbers if not each.codes), numbers[0]))
+    if coded := next((feature for feature in reversed(table.features) if feature.codes), None):
+        impossible = "no such code" if coded.labels else coded.codes[-1][0] + 90
+        flaws["an impossible code"] = lambda record: _json({**record, coded.name: impossible})
+    foreign = [(each, hint) for each in table.features for hint in each.hints if hint.foreign and each.codes]
+    if foreign:
+        feature, hint = foreign[-1]
+        flaws["a code of another coding"] = lambda record: _json({**record, feature.name: hint.highest})
+    return flaws
+
+
+def _general_flaws(table: FeatureTable) -> dict[str, Flaw]:
+    first = table.names[0]
+    return {
+        "not JSON": lambda record: _json(record)[:-9],
+        "not an object": lambda record: json.dumps(list(record.values())).encode(),
+        "not UTF-8": lambda record: _json(record).replace(b'"patient_id": "', b'"patient_id": "\xff'),
+        "a field is missing": lambda record: _json(_without(record, table.names[-1])),
+        "an unknown field": lambda record: _json({**record, "no_such_field": 210}),
+        "a wrong type": lambda record: _json({**record, first: [61]}),
+        "a tombstone": lambda _: None,
+        "a field twice": lambda record: _json(record)[:-1] + b', "%s": 61}' % first.encode(),
+    }
+
+
+def _number_flaws(feature: Feature) -> dict[str, Flaw]:
+    name, beyond = feature.name, feature.interval[1] * 10 + 1_000
+    return {
+        "a number in quotes": lambda record: _json({**record, name: "63"}),
+        "true for a number": lambda record: _json({**record, name: True}),
+        "NaN": lambda record: _json({**record, name: math.nan}),
+        "out of range": lambda record: _json({**record, name: beyond}),
+    }
+
+
+FLAWS: Final = flaws_of(UCI_HEART)
+"""Those of the built-in table."""
 
 
 def real_patients() -> list[Record]:
@@ -80,14 +119,47 @@ def _plain(value: float) -> float | None:
     return int(value) if value.is_integer() else value
 
 
-def demo_records(seed: int, bad_share: float) -> Iterator[DemoRecord]:
-    """Yield records endlessly: all patients, reshuffled each time, about `bad_share` of them invalid."""
+def synthetic_patients(artifact: Artifact, seed: int) -> list[Record]:
+    """Return records whose fields are drawn independently from the training distributions. Raises ArtifactError."""
+    if artifact.reference is None:
+        raise ArtifactError("the model has no reference.json to draw patients from: train it again")
     rng = random.Random(seed)  # noqa: S311  # for variety, not for secrets
-    patients = real_patients()
-    flaws = list(FLAWS)
+    ranges, rows = artifact.manifest.training_range, range(_SYNTHETIC)
+    columns = {
+        feature.name: [_drawn(feature, artifact.reference, ranges[feature.name], rng) for _ in rows]
+        for feature in artifact.table.features
+    }
+    return [
+        {PATIENT_ID: f"synthetic-{row:03}", **{name: column[row] for name, column in columns.items()}} for row in rows
+    ]
+
+
+def _drawn(feature: Feature, reference: Reference, span: tuple[float, float], rng: random.Random) -> float | str | None:
+    """Draw a value: a code, or a number from a bin of the training patients' histogram."""
+    found = reference.fields[feature.name]
+    if not feature.required and rng.random() < found.missing / reference.rows:
+        return None
+    (bin_,) = rng.choices(range(len(found.measured.counts)), found.measured.counts)
+    if feature.codes:
+        return feature.sent[bin_]
+    low, high = [span[0], *found.measured.edges][bin_], [*found.measured.edges, span[1]][bin_]
+    value = rng.uniform(low, high)
+    return round(value) if feature.whole else round(value, 2)
+
+
+def demo_records(seed: int, bad_share: float, artifact: Artifact | None = None) -> Iterator[DemoRecord]:
+    """Yield records endlessly: all patients, reshuffled each time, about `bad_share` of them invalid.
+
+    They are for the model `artifact`, by default for one of the built-in table.
+    """
+    rng = random.Random(seed)  # noqa: S311  # for variety, not for secrets
+    is_builtin = artifact is None or artifact.table.digest == UCI_HEART.digest
+    patients = real_patients() if artifact is None or is_builtin else synthetic_patients(artifact, seed)
+    flaws = flaws_of(UCI_HEART if artifact is None else artifact.table)
+    names = list(flaws)
     while True:
         rng.shuffle(patients)
         for patient in patients:
-            key = str(patient["patient_id"]).encode()
-            flaw = rng.choice(flaws) if rng.random() < bad_share else None
-            yield DemoRecord(key, FLAWS[flaw](patient) if flaw else _json(patient), flaw)
+            key = str(patient[PATIENT_ID]).encode()
+            flaw = rng.choice(names) if rng.random() < bad_share else None
+            yield DemoRecord(key, flaws[flaw](patient) if flaw else _json(patient), flaw)

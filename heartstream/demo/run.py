@@ -27,7 +27,9 @@ from runtime.settings import PREFIX, Settings, Topics
 from schemas.codec import decode_dead_letter, decode_score
 from schemas.errors import DependencyError
 from schemas.records import KnownOutcome, Score, Source
+from schemas.tables.builtin import UCI_HEART
 from schemas.topics import DEAD_LETTER_HEADER
+from scoring.model_artifact import Artifact, load
 
 _KAFKA_PORT: Final = 9092
 """The default port of all commands."""
@@ -69,7 +71,7 @@ class DemoRequest(msgspec.Struct, frozen=True):
 
 def run_demo(request: DemoRequest, settings: Settings, view: View) -> Summary:
     """Run the demo to its end, or Ctrl-C; returns the counts. Raises DependencyError if a part fails."""
-    given = settings.kafka.bootstrap_servers
+    given, artifact = settings.kafka.bootstrap_servers, load(request.model)
     with ExitStack() as stack:
         view.print_line(f"broker: starting ({request.broker})")
         address = stack.enter_context(running_broker(request.broker, given, request.port(_KAFKA_PORT)))
@@ -78,16 +80,17 @@ def run_demo(request: DemoRequest, settings: Settings, view: View) -> Summary:
         view.print_line(f"broker: {address}, topics {', '.join(names)}")
         worker, gateway = _start(stack, request, settings, address)
         client = {"bootstrap.servers": address, **settings.kafka.options}
-        stream = _Stream(client, Reconciliation(), {} if request.records else known_outcomes())
+        is_builtin = artifact.table.digest == UCI_HEART.digest
+        stream = _Stream(client, Reconciliation(), known_outcomes() if not request.records and is_builtin else {})
         stack.callback(stream.close)
         stream.await_assignment()
         worker.await_ready()
         gateway.await_ready()
         view.print_line(f"worker: ready, metrics at {worker.url}/metrics")
-        _predict_once(gateway, request, view)
+        _predict_once(gateway, artifact, request, view)
         if not request.records:
             _print_endpoints(request, address, gateway, view)
-        _produce(stream, request, (worker, gateway), view)
+        _produce(stream, artifact, request, (worker, gateway), view)
         stream.settle((worker,), view)
         view.print_line("stopping the worker and the gateway")
     return stream.reconciliation.summary()
@@ -116,9 +119,9 @@ def _start(stack: ExitStack, request: DemoRequest, settings: Settings, address: 
     return stack.enter_context(worker), stack.enter_context(gateway)
 
 
-def _predict_once(gateway: Child, request: DemoRequest, view: View) -> None:
+def _predict_once(gateway: Child, artifact: Artifact, request: DemoRequest, view: View) -> None:
     """Score one patient over HTTP."""
-    first = next(record for record in demo_records(request.seed, 0.0) if record.value is not None)
+    first = next(record for record in demo_records(request.seed, 0.0, artifact) if record.value is not None)
     answer = predict(gateway.url, first.value or b"")
     view.print_line(f"gateway: POST {gateway.url}/predict -> risk {answer['risk']}, label {answer['label']}")
 
@@ -133,9 +136,11 @@ def _print_endpoints(request: DemoRequest, address: str, gateway: Child, view: V
     view.print_line(f"live page: {gateway.url}; stop with Ctrl-C")
 
 
-def _produce(stream: _Stream, request: DemoRequest, children: tuple[Child, ...], view: View) -> None:
+def _produce(
+    stream: _Stream, artifact: Artifact, request: DemoRequest, children: tuple[Child, ...], view: View
+) -> None:
     """Produce at the given rate and read results, until the last record or Ctrl-C."""
-    source = demo_records(request.seed, request.bad_share)
+    source = demo_records(request.seed, request.bad_share, artifact)
     records: Iterator[DemoRecord] = itertools.islice(source, request.records) if request.records else source
     started, sent = time.monotonic(), 0
     with _interruptions() as interruptions:

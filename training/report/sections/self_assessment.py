@@ -23,7 +23,7 @@ def _tripod(report: EvaluationReport, *, imputes: bool) -> dict[str, str]:
         "TRIPOD+AI 7-8 outcome and predictors": (
             "reported, with units; who read the angiograms is not recorded"
             if is_builtin(report)
-            else "reported, with units; how and by whom the outcome was determined is not recorded"
+            else "reported, with units; how the outcome was determined is not recorded"
         ),
         "TRIPOD+AI 10 sample size": _sample_size(full),
         "TRIPOD+AI 11 missing data": f"{handled}, the same in development, evaluation and use",
