@@ -14,6 +14,7 @@ from xdist.workermanage import WorkerController
 
 from scoring.scorer import Scorer
 from tests.support.brokers import broker_kinds
+from tests.support.other_tables import table, write_model_of
 from training.pipeline import TrainingRequest, TrainingResult, train
 
 settings.register_profile("heartstream", deadline=None, print_blob=True)
@@ -154,6 +155,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model_dir(trained: Path) -> Path:
     """The model directory of that run. Nobody writes to it."""
     return trained / "model"
+
+
+@pytest.fixture(scope="session")
+def flchain_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory of another table than the built-in one's, with codes that are texts. Nobody writes to it."""
+    return write_model_of(table("flchain"), tmp_path_factory.mktemp("flchain") / "model")
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,8 @@ from runtime.periodic import PeriodicCall, periodic_drift_report
 from runtime.settings import Settings, Telemetry
 from runtime.tracing.setup import open_tracing
 from runtime.tracing.spans import Tracing
-from schemas.errors import DependencyError, SettingsError
-from scoring.model_manager import Follower, ModelManager, ModelSource
+from schemas.errors import ArtifactError, DependencyError, SettingsError
+from scoring.model_manager import Follower, ModelManager, ModelSource, other_table
 from scoring.pipeline import Model
 from scoring.scorer import Scorer
 from worker.agent import ScoringAgent
@@ -127,7 +127,7 @@ def create_app(settings: Settings) -> ScoringApp:
 def create_shadow_app(settings: Settings) -> ScoringApp:
     """Load champion and challenger and assemble the shadow, with its own consumer group and output topic.
 
-    Raises as `create_app`.
+    Raises as `create_app`, and ArtifactError if the two have different feature tables.
     """
     asked, model = settings.challenger, settings.model
     if not asked.path:
@@ -139,6 +139,8 @@ def create_shadow_app(settings: Settings) -> ScoringApp:
     def new_agent(
         challenger: ModelManager, ledger: Ledger, publisher: Publisher, _tracer: Tracer, _limit: RejectionLimit
     ) -> ShadowAgent:
+        if reason := other_table(champion.scorer, challenger.scorer):
+            raise ArtifactError(f"challenger {challenger.scorer.model.digest}: {reason}")
         return ShadowAgent(champion, challenger, ledger, publisher, Sample(asked.sample_ratio), serdes)
 
     replace, group = msgspec.structs.replace, settings.worker.group_id + GROUP_SUFFIX

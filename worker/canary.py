@@ -12,7 +12,15 @@ from typing import Final
 from runtime import events
 from schemas.errors import ArtifactError
 from scoring.compiled_table import CompiledTable
-from scoring.model_manager import TRIAL_RECORDS, ModelManager, ModelSource, recent_records, score_on_trial, score_shift
+from scoring.model_manager import (
+    TRIAL_RECORDS,
+    ModelManager,
+    ModelSource,
+    other_table,
+    recent_records,
+    score_on_trial,
+    score_shift,
+)
 from scoring.pipeline import DecodedBatch, Results, merged
 from scoring.scorer import Scorer
 
@@ -48,7 +56,7 @@ class Canary:
     def load(cls, champion: ModelManager, source: ModelSource, share: float) -> Canary | None:
         """Verify the challenger in a process of its own and load it; blocks for seconds.
 
-        A challenger that fails to load is logged and skipped: returns None.
+        A challenger that fails to load, or has another feature table, is logged and skipped: returns None.
         """
         try:
             challenger = source.load_verified()
@@ -56,6 +64,9 @@ class Canary:
             events.CanaryRefused(str(error)).emit()
             return None
         model = challenger.model
+        if reason := other_table(champion.scorer, challenger):
+            events.CanaryRefused(f"model {model.digest}: {reason}").emit()
+            return None
         events.CanaryLoaded(model.name, model.version, model.digest, share).emit()
         return cls(champion, challenger, share)
 

@@ -12,6 +12,7 @@ import pytest
 
 from heartstream.cli.model import sign
 from schemas.errors import ArtifactError
+from schemas.tables.builtin import UCI_HEART
 from scoring import model_manager
 from scoring.isolated_load import VerifiedModel, verify_model
 from scoring.model_artifact import Artifact, load
@@ -30,6 +31,7 @@ from tests.support.models import (
     with_classifier,
     with_exchanged_labels,
 )
+from tests.support.other_tables import write_model_of
 from tests.support.outcomes import Outcome, Scored, process
 from tests.support.signing_keys import Keys
 
@@ -110,6 +112,21 @@ def test_a_candidate_whose_risks_shift_is_refused(model_link: ModelLink, tmp_pat
     for start in range(0, len(BATCH), 50):
         served(model_link.manager, BATCH[start : start + 50])
     assert "on average from those of the other model, more than 0.25" in model_link.refusal()
+
+
+def test_a_candidate_with_another_feature_table_is_refused(
+    model_link: ModelLink, flchain_dir: Path, tmp_path: Path
+) -> None:
+    """The reason names both tables, or says that only the content differs."""
+    digest = ModelSource(flchain_dir).digest()
+    model_link.holds(flchain_dir)
+    assert model_link.refusal() == (
+        f"model {digest}: its feature table is flchain-2012/1, not uci-heart-1988/1: serve it apart, with topics of "
+        "its own"
+    )
+    changed = write_model_of(msgspec.structs.replace(UCI_HEART, title="Another"), tmp_path / "changed")
+    model_link.holds(changed)
+    assert model_link.refusal().endswith("its feature table has the name uci-heart-1988/1 as well, but another content")
 
 
 def test_a_candidate_is_compared_on_records_of_the_previous_model(model_link: ModelLink, tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime import events
+from runtime import events, logs
 from runtime.metrics import model as metrics
+from runtime.settings import Telemetry
 from schemas.codec import decode_score
 from schemas.records import Source
 from scoring.batches import JsonBatch
@@ -278,3 +279,15 @@ def test_a_canary_that_cannot_be_loaded_does_not_prevent_the_start(
     assert scored(canary) == by_key(scorer, Scorer.from_directory(whole))
     digest = ModelSource(whole).digest()
     assert f'heartstream_canary_info{{digest="{digest}"' in events.render_metrics()[0].decode()
+
+
+def test_a_canary_with_another_feature_table_is_refused(
+    scorer: Scorer, flchain_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Records of one topic have one table; the log names both."""
+    logs.configure(Telemetry())
+    metrics.CANARY_REFUSED.set(0)
+    metrics.CANARY.clear()
+    assert Canary.load(ModelManager(scorer), ModelSource(flchain_dir), SHARE) is None
+    assert (gauge("info"), gauge("refused")) == (0, 1)
+    assert "its feature table is flchain-2012/1, not uci-heart-1988/1" in capsys.readouterr().err

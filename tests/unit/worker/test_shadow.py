@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from runtime.settings import Settings
+from schemas.errors import ArtifactError
 from schemas.records import Source
+from scoring.model_manager import ModelSource
+from worker.bootstrap import create_shadow_app
 from worker.shadow import Sample
 
 SOURCES = [Source("patients", partition, offset) for partition in range(6) for offset in range(10_000)]
@@ -37,3 +42,16 @@ def test_neighbouring_records_are_sampled_independently() -> None:
     taken = [Sample(0.5).selects(source) for source in SOURCES[:10_000]]
     assert sum(a == b for a, b in pairwise(taken)) == pytest.approx(5_000, rel=0.1)
     assert sum(taken[::2]) == pytest.approx(2_500, rel=0.1)
+
+
+def test_a_challenger_with_another_feature_table_is_refused(model_dir: Path, flchain_dir: Path) -> None:
+    """The shadow does not start; the error names the challenger and both tables."""
+    settings = Settings.from_mapping(
+        {"HEARTSTREAM_MODEL__PATH": str(model_dir), "HEARTSTREAM_CHALLENGER__PATH": str(flchain_dir)}
+    )
+    with pytest.raises(ArtifactError) as caught:
+        create_shadow_app(settings)
+    assert str(caught.value) == (
+        f"challenger {ModelSource(flchain_dir).digest()}: its feature table is flchain-2012/1, not uci-heart-1988/1: "
+        "serve it apart, with topics of its own"
+    )
