@@ -39,7 +39,6 @@ from runtime.periodic import PeriodicCall, periodic_drift_report
 from runtime.settings import Settings
 from runtime.tracing.setup import open_tracing
 from schemas.errors import SettingsError
-from schemas.tables.builtin import UCI_HEART
 from scoring.model_manager import Follower, ModelManager, ModelSource
 from scoring.scorer import Scorer
 
@@ -114,10 +113,9 @@ def _routes(
     rows = RowScorer(manager, scorer, slicer)
     yield from OpenInferenceRoutes(rows, health).routes()
     yield from MlflowRoutes(rows, health).routes()
-    if table.digest != UCI_HEART.digest:
-        return
-    now = partial(dt.datetime.now, dt.UTC)
-    yield from FhirRoutes(predictions, manager, rate_limit, settings, slicer, memory_limit, now).routes()
+    if table.fhir is not None:
+        now = partial(dt.datetime.now, dt.UTC)
+        yield from FhirRoutes(predictions, manager, rate_limit, settings, slicer, memory_limit, now).routes()
 
 
 def _check_kafka_options(settings: Settings) -> None:

@@ -20,7 +20,7 @@ from aiohttp import web
 
 from api.problem_details import ProblemError
 from schemas.errors import SettingsError
-from schemas.fhir.mapping import OPERATION
+from schemas.fhir.mapping import OPERATIONS
 
 PREDICT: Final = "predict"
 METRICS: Final = "metrics"
@@ -181,7 +181,6 @@ _SCOPES: Final[Mapping[str, str]] = {
     "/predict": PREDICT,
     "/predict/batch": PREDICT,
     "/invocations": PREDICT,
-    OPERATION: PREDICT,
     "/v2/models/{model}/infer": PREDICT,
     "/v2/models/{model}/versions/{version}/infer": PREDICT,
     "/stream/events": PREDICT,
@@ -208,4 +207,5 @@ def resource_of(request: web.Request) -> web.AbstractResource | None:
 def describe_route(resource: web.AbstractResource | None) -> Route:
     """Return the route of a resource; all unknown paths share one."""
     name = resource.canonical if resource is not None else "(unknown)"
-    return Route(name, name in PUBLIC_ROUTES or name.startswith("/v2/health/"), _SCOPES.get(name))
+    scope = PREDICT if name.startswith(OPERATIONS) else _SCOPES.get(name)
+    return Route(name, name in PUBLIC_ROUTES or name.startswith("/v2/health/"), scope)

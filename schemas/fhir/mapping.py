@@ -1,28 +1,29 @@
-"""Which FHIR codes and units map to which field.
-
-A standard code is listed only if its meaning is exactly that of the field; other fields have codes of our own, because
-a wrong standard code would be trusted.
-"""
+"""Which FHIR codes and units map to which field of a feature table."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
 
-from schemas.tables.builtin import UCI_HEART
-from schemas.tables.feature_table import Kind
+from schemas.tables.feature_table import Feature, FeatureTable, Kind
+from schemas.tables.fhir import LOINC, FhirOperation
 
 FHIR_TYPE: Final = "application/fhir+json"
 FHIR_VERSION: Final = "4.0.1"
-OPERATION: Final = "/fhir/$heart-disease-risk"
-LOINC: Final = "http://loinc.org"
+OPERATIONS: Final = "/fhir/$"
+"""What the paths of all operations begin with."""
 UCUM: Final = "http://unitsofmeasure.org"
-OWN: Final = "urn:heartstream:uci-heart"
-"""Our code system for fields: UCI's names. With `:` and a name appended, that of the field's values: UCI's numbers."""
+OWN: Final = "urn:heartstream:"
+"""With a table's name appended, our code system for its fields."""
 EXTENSION: Final = "urn:heartstream:fhir:"
 """The prefix of the URLs of our extensions."""
-BLOOD_PRESSURE_PANEL: Final = "85354-9"
+FINAL: Final = ("final", "amended", "corrected")
+"""The statuses of an Observation whose value is used."""
+GENDERS: Final = ("female", "male")
+"""FHIR's administrative genders that can be the code of a field."""
 
 
 class Cut(msgspec.Struct, frozen=True):
@@ -31,6 +32,7 @@ class Cut(msgspec.Struct, frozen=True):
     above: float
     lowest: float
     highest: float
+    unit: str
 
 
 class Measure(msgspec.Struct, frozen=True):
@@ -44,36 +46,49 @@ class Measure(msgspec.Struct, frozen=True):
     code: str
     display: str
     field: str
-    units: dict[str, float] = {}
+    units: Mapping[str, float] = {}
     cut: Cut | None = None
 
+    @property
+    def name(self) -> str:
+        """What error messages call the code."""
+        return f"LOINC {self.code}" if self.system == LOINC else f"code {self.code} of {self.system}"
 
-_CHOLESTEROL: Final = {"mg/dL": 1.0, "mmol/L": 38.67}
-_GLUCOSE: Final = {"mg/dL": 1.0, "mmol/L": 18.0156}
-"""The molar mass of glucose is 180.156 g, that of cholesterol 386.7 g."""
-_OWN_UNITS: Final[dict[str, dict[str, float]]] = {
-    "age": {"a": 1.0},
-    "trestbps": {"mm[Hg]": 1.0},
-    "chol": _CHOLESTEROL,
-    "thalach": {"/min": 1.0, "{beats}/min": 1.0},
-    "oldpeak": {"mm": 1.0, "mV": 10.0},
-}
-_FASTING: Final = Cut(120, 10, 2000)
 
-MEASURES: Final = (
-    Measure(LOINC, "30525-0", "Age", "age", _OWN_UNITS["age"]),
-    Measure(LOINC, "8480-6", "Systolic blood pressure", "trestbps", _OWN_UNITS["trestbps"]),
-    Measure(LOINC, "2093-3", "Cholesterol [Mass/volume] in Serum or Plasma", "chol", _CHOLESTEROL),
-    Measure(LOINC, "14647-2", "Cholesterol [Moles/volume] in Serum or Plasma", "chol", _CHOLESTEROL),
-    Measure(LOINC, "1558-6", "Fasting glucose [Mass/volume] in Serum or Plasma", "fbs", _GLUCOSE, _FASTING),
-    Measure(LOINC, "14771-0", "Fasting glucose [Moles/volume] in Serum or Plasma", "fbs", _GLUCOSE, _FASTING),
-    *(Measure(OWN, each.name, each.meaning, each.name, _OWN_UNITS.get(each.name, {})) for each in UCI_HEART.features),
-)
-BY_CODE: Final = {(measure.system, measure.code): measure for measure in MEASURES}
-FLAGS: Final = frozenset(each.name for each in UCI_HEART.features if each.codes == ((0, "no"), (1, "yes")))
-"""Fields that can be sent as a boolean."""
-CODED: Final = frozenset(each.name for each in UCI_HEART.features if each.kind is Kind.CODE)
-"""Fields that are sent as a code of ours, or as its number."""
-FINAL: Final = ("final", "amended", "corrected")
-"""The statuses of an Observation whose value is used."""
-SEXES: Final = {"female": 0.0, "male": 1.0}
+class FhirMapping:
+    """The codes of a feature table: standard ones, and our own, which every field has.
+
+    `system` is our code system for the fields, whose codes are their names. With `:` and a name appended, it is that of
+    the field's values. `panels` has the fields that can be components of an Observation, by its code. `flags` can be
+    sent as a boolean; `coded` fields are sent as a code of ours, or as its number.
+    """
+
+    def __init__(self, table: FeatureTable, operation: FhirOperation) -> None:
+        self.table = table
+        self.operation = operation
+        self.path = f"{OPERATIONS}{operation.operation}"
+        self.system = f"{OWN}{table.name}"
+        own = (Measure(self.system, each.name, each.meaning, each.name, each.ucum) for each in table.features)
+        self.measures = (*(measure for each in table.features for measure in _standard(each)), *own)
+        self.by_code = {(measure.system, measure.code): measure for measure in self.measures}
+        self.panels: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for feature in table.features:
+            for each in feature.fhir:
+                if each.panel:
+                    self.panels[each.system, each.panel].add(feature.name)
+        self.flags = frozenset(each.name for each in table.features if each.codes == ((0, "no"), (1, "yes")))
+        self.coded = frozenset(each.name for each in table.features if each.kind is Kind.CODE)
+
+    @classmethod
+    def of(cls, table: FeatureTable) -> FhirMapping | None:
+        """Return the mapping of a table, None for one that is not sent as FHIR."""
+        return None if table.fhir is None else cls(table, table.fhir)
+
+
+def _standard(feature: Feature) -> Iterator[Measure]:
+    for each in feature.fhir:
+        cut = None
+        if each.above is not None:
+            lowest, highest = each.limits or (float("-inf"), float("inf"))
+            cut = Cut(each.above, lowest, highest, each.unit)
+        yield Measure(each.system, each.code, each.display, feature.name, each.units or feature.ucum, cut)

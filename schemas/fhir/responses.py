@@ -7,7 +7,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from schemas.fhir.mapping import FHIR_TYPE, FHIR_VERSION
+from schemas.fhir.mapping import EXTENSION, FHIR_TYPE, FHIR_VERSION
+from schemas.tables.fhir import FhirOperation
 
 
 class Coding(msgspec.Struct, frozen=True):
@@ -110,7 +111,7 @@ RESPONSE_TYPES: Final = (
 """All types that responses contain."""
 
 
-def capability_statement(version: str, date: str) -> dict[str, Any]:
+def capability_statement(operation: FhirOperation, version: str, date: str) -> dict[str, Any]:
     """Return the CapabilityStatement: one operation, no stored resources."""
     return {
         "resourceType": "CapabilityStatement",
@@ -118,15 +119,13 @@ def capability_statement(version: str, date: str) -> dict[str, Any]:
         "date": date,
         "kind": "instance",
         "software": {"name": "heartstream", "version": version},
-        "implementation": {
-            "description": "Risk of coronary heart disease. Research and education only: not a medical device."
-        },
+        "implementation": {"description": f"{operation.title}. Research and education only: not a medical device."},
         "fhirVersion": FHIR_VERSION,
         "format": [FHIR_TYPE],
         "rest": [
             {
                 "mode": "server",
-                "operation": [{"name": "heart-disease-risk", "definition": "urn:heartstream:fhir:heart-disease-risk"}],
+                "operation": [{"name": operation.operation, "definition": f"{EXTENSION}{operation.operation}"}],
             }
         ],
     }

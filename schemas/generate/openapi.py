@@ -1,18 +1,18 @@
 """OpenAPI 3.1 document of the HTTP interface.
 
-`OPERATIONS` lists every operation; bodies are described by the JSON Schemas of the contract.
+`operations` lists every operation; bodies are described by the JSON Schemas of the contract.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 
 from schemas.fhir import responses
-from schemas.fhir.mapping import FHIR_TYPE, OPERATION
+from schemas.fhir.mapping import FHIR_TYPE, FhirMapping
 from schemas.generate.json_schema import patient_record, struct_schemas
 from schemas.http import LINES_TYPE, PROBLEM_TYPE, Problem, RejectedRecord, ServedModel
 from schemas.records import Score
@@ -79,28 +79,6 @@ OPERATIONS: Final = (
         (*_BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, *_ABUSE),
     ),
     Operation(
-        "post",
-        OPERATION,
-        "heartDiseaseRisk",
-        "fhir",
-        "Score the patient of a FHIR Bundle",
-        "FHIR R4: one Patient and Observations of the 13 fields in, a RiskAssessment with the risk of `/predict` out. "
-        "Errors are OperationOutcomes with every error. docs/fhir.md has the codes and units.",
-        {FHIR_TYPE: _ref("RiskAssessment")},
-        {FHIR_TYPE: _ref("Bundle")},
-        (*_BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY, *_ABUSE),
-        (FHIR_TYPE, "OperationOutcome"),
-    ),
-    Operation(
-        "get",
-        "/fhir/metadata",
-        "fhirMetadata",
-        "fhir",
-        "Get the CapabilityStatement",
-        "The operations, resources and formats that are supported.",
-        {FHIR_TYPE: {"type": "object"}},
-    ),
-    Operation(
         "get",
         "/model",
         "model",
@@ -159,10 +137,45 @@ OPERATIONS: Final = (
 )
 
 
+def operations(table: FeatureTable) -> tuple[Operation, ...]:
+    """Return every operation, in the order of the document."""
+    first = next(place for place, each in enumerate(OPERATIONS) if each.tag == "model")
+    return (*OPERATIONS[:first], *_fhir_operations(table), *OPERATIONS[first:])
+
+
+def _fhir_operations(table: FeatureTable) -> Iterator[Operation]:
+    mapping = FhirMapping.of(table)
+    if mapping is None:
+        return
+    first, *others = mapping.operation.operation.split("-")
+    yield Operation(
+        "post",
+        mapping.path,
+        first + "".join(map(str.capitalize, others)),
+        "fhir",
+        "Score the patient of a FHIR Bundle",
+        f"FHIR R4: one Patient and Observations of the {len(table.features)} fields in, a RiskAssessment with the risk "
+        "of `/predict` out. Errors are OperationOutcomes with every error. docs/fhir.md has the codes and units.",
+        {FHIR_TYPE: _ref("RiskAssessment")},
+        {FHIR_TYPE: _ref("Bundle")},
+        (*_BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY, *_ABUSE),
+        (FHIR_TYPE, "OperationOutcome"),
+    )
+    yield Operation(
+        "get",
+        "/fhir/metadata",
+        "fhirMetadata",
+        "fhir",
+        "Get the CapabilityStatement",
+        "The operations, resources and formats that are supported.",
+        {FHIR_TYPE: {"type": "object"}},
+    )
+
+
 def document(version: str, table: FeatureTable) -> dict[str, Any]:
     """Return the OpenAPI document for records of a feature table."""
     paths: dict[str, dict[str, Any]] = {}
-    for operation in OPERATIONS:
+    for operation in operations(table):
         paths.setdefault(operation.path, {})[operation.method] = _described(operation)
     return {
         "openapi": "3.1.0",
@@ -175,7 +188,7 @@ def document(version: str, table: FeatureTable) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": ".", "description": "Relative to the URL of this document."}],
-        "tags": [{"name": "scores"}, {"name": "fhir"}, {"name": "model"}, {"name": "operation"}],
+        "tags": [{"name": name} for name in dict.fromkeys(each.tag for each in operations(table))],
         "paths": paths,
         "components": {"schemas": _schemas(table)},
     }
@@ -208,7 +221,7 @@ def _problem(status: HTTPStatus, kind: str, schema: str) -> dict[str, Any]:
     return answer
 
 
-def _bundle() -> dict[str, Any]:
+def _bundle(fields: int) -> dict[str, Any]:
     """Describe the envelope of a Bundle; docs/fhir.md describes its resources."""
     resource = {"type": "object", "required": ["resourceType"], "properties": {"resourceType": {"type": "string"}}}
     entry = {
@@ -218,7 +231,7 @@ def _bundle() -> dict[str, Any]:
     }
     return {
         "title": "Bundle",
-        "description": "A FHIR R4 Bundle: one Patient and Observations of the 13 fields.",
+        "description": f"A FHIR R4 Bundle: one Patient and Observations of the {fields} fields.",
         "externalDocs": {"url": "https://hl7.org/fhir/R4/bundle.html"},
         "type": "object",
         "required": ["resourceType", "type", "entry"],
@@ -241,6 +254,9 @@ def _schemas(table: FeatureTable) -> dict[str, Any]:
         },
     }
     structs = struct_schemas([Score, Problem, RejectedRecord, ServedModel], _REF + "{name}")
-    resources = {"Bundle": _bundle(), **struct_schemas(responses.RESPONSE_TYPES, _REF + "{name}")}
+    resources = {
+        "Bundle": _bundle(len(table.features)),
+        **struct_schemas(responses.RESPONSE_TYPES, _REF + "{name}"),
+    }
     record = {**patient_record(table), "examples": [dict(table.example)]}
-    return {"Health": health, "PatientRecord": record, **structs, **resources}
+    return {"Health": health, "PatientRecord": record, **structs, **(resources if table.fhir else {})}

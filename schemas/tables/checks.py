@@ -6,13 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from math import prod
+from math import inf, prod
 from typing import Final, NamedTuple
 
 import msgspec
 
 from schemas.record_format import RecordFormat
 from schemas.tables.feature_table import CODING, PATIENT_ID, Feature, FeatureTable, Kind
+from schemas.tables.fhir import FhirOperation
 from schemas.tables.names import normalized
 
 Keys = tuple[str | int, ...]
@@ -24,6 +25,7 @@ _MOST_COMBINATIONS: Final = 10_000
 _TABLE_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,39}")
 _FIELD_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
+_OPERATION: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
 _RESERVED: Final = (PATIENT_ID, CODING, "site", "num")
 """Members of every record, and columns of every frame of patients in training."""
 
@@ -46,6 +48,7 @@ def table_problems(table: FeatureTable) -> list[Problem]:
         *_groups(table),
         *_subgroups(table),
         *_codings(table),
+        *_fhir(table),
     ]
     for place, feature in enumerate(table.features):
         problems += [Problem(("feature", place, key), f"{feature.name}: {text}") for key, text in _feature(feature)]
@@ -230,3 +233,54 @@ def _map(table: FeatureTable, name: str, codes: Mapping[int, int | None]) -> Ite
             yield f"{name}: {theirs} cannot mean missing, as the field is required"
         elif ours is not None and ours not in dict(feature.codes):
             yield f"{name}: {theirs} maps to {ours}, which is not a code of the table"
+
+
+def _fhir(table: FeatureTable) -> Iterator[Problem]:
+    codes = Counter((each.system, each.code) for feature in table.features for each in feature.fhir)
+    for place, feature in enumerate(table.features):
+        at = ("feature", place)
+        if table.fhir is None and (feature.fhir or feature.ucum):
+            yield Problem((*at, "fhir" if feature.fhir else "ucum"), f"{feature.name}: FHIR needs a table [fhir]")
+            continue
+        for key, text in _fhir_feature(feature, is_sent=table.fhir is not None):
+            yield Problem((*at, key), f"{feature.name}: {text}")
+        for code in [each.code for each in feature.fhir if codes[each.system, each.code] > 1]:
+            yield Problem((*at, "fhir"), f"{feature.name}: the code {code} is listed more than once")
+    if table.fhir is not None:
+        yield from (Problem(("fhir", key), text) for key, text in _fhir_operation(table, table.fhir))
+
+
+def _fhir_feature(feature: Feature, *, is_sent: bool) -> Iterator[tuple[str, str]]:
+    factors = [*feature.ucum.values(), *(factor for each in feature.fhir for factor in each.units.values())]
+    if any(not 0 < factor < inf for factor in factors):
+        yield "ucum" if feature.ucum else "fhir", "a factor must be greater than 0"
+    if feature.kind is Kind.QUANTITY:
+        if is_sent and not feature.ucum:
+            yield "name", "FHIR needs ucum = { unit = 1 } for a quantity, with the UCUM code of its unit"
+        if any(each.above is not None for each in feature.fhir):
+            yield "fhir", "only a field with the codes 0 and 1 can say whether a quantity is above a limit"
+        return
+    if feature.ucum:
+        yield "ucum", "only a quantity has units"
+    is_binary = [code for code, _ in feature.codes] == [0, 1]
+    for each in feature.fhir:
+        if each.above is None or not is_binary:
+            yield "fhir", f"{each.code}: a field with codes 0 and 1 can have a code with above = a limit, others none"
+        elif not each.unit:
+            yield "fhir", f"{each.code}: above needs units, one of which has the factor 1"
+
+
+def _fhir_operation(table: FeatureTable, operation: FhirOperation) -> Iterator[tuple[str, str]]:
+    if not _OPERATION.fullmatch(operation.operation):
+        yield "operation", "operation must be lower-case letters, digits and hyphens, beginning with a letter"
+    age, gender = table.by_name.get(operation.age), table.by_name.get(operation.gender)
+    if operation.age and (age is None or age.kind is not Kind.QUANTITY):
+        yield "age", f"{operation.age} is not a field with a quantity"
+    if not operation.gender and not operation.genders:
+        return
+    if gender is None or gender.kind is not Kind.CODE:
+        yield "gender", f"{operation.gender or 'gender'} is not a field with codes"
+    elif set(operation.genders) != {"female", "male"}:
+        yield "genders", "genders must be { female = a code, male = a code }"
+    elif any(code not in dict(gender.codes) for code in operation.genders.values()):
+        yield "genders", f"{gender.name} has only the codes {_codes(gender)}"

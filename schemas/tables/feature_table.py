@@ -16,6 +16,7 @@ from functools import cached_property
 import msgspec
 
 from schemas.errors import SettingsError
+from schemas.tables.fhir import FhirCode, FhirOperation
 
 PATIENT_ID = "patient_id"
 CODING = "coding"
@@ -59,7 +60,8 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
     a number, others as labels. If codes are texts, `labels` has them: a record has the text, a matrix its position.
     `missing` are numbers that mean "not measured", as JSON null does. A `required` field may not be missing. `aliases`
     are other names of the field, and `texts` the words for its codes, in tabular files; case, and all characters except
-    letters and digits, are ignored.
+    letters and digits, are ignored. `ucum` maps UCUM codes to the factor that converts them to `unit`, for quantities
+    in FHIR; `fhir` are standard codes that mean this field.
     """
 
     name: str
@@ -76,6 +78,8 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
     hints: tuple[Hint, ...] = ()
     aliases: tuple[str, ...] = ()
     texts: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    ucum: Mapping[str, float] = {}
+    fhir: tuple[FhirCode, ...] = ()
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -201,7 +205,8 @@ class FeatureTable(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     files of this data have no header: their columns are the fields in order, and the outcome. `example` is a valid
     record, for documentation. `gaps` are sets of optional fields that records often lack, by name: models are also
     evaluated without them; `common_gap` names the most common one. Two patients rarely agree in all fields including
-    the `distinctive` ones, so equal rows are duplicates. `plausible` limits what training accepts.
+    the `distinctive` ones, so equal rows are duplicates. `plausible` limits what training accepts. With `fhir`, the
+    gateway takes FHIR Bundles.
     """
 
     name: str
@@ -219,6 +224,7 @@ class FeatureTable(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     common_gap: str = ""
     distinctive: tuple[str, ...] = ()
     plausible: Plausible | None = None
+    fhir: FhirOperation | None = None
 
     @property
     def identifier(self) -> str:

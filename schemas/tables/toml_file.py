@@ -28,6 +28,7 @@ from schemas.tables.feature_table import (
     Population,
     Subgroup,
 )
+from schemas.tables.fhir import FhirCode, FhirOperation
 from schemas.tables.toml_lines import TomlLines
 
 _MISSING: Final = "missing"
@@ -68,6 +69,8 @@ class _FeatureSpec(msgspec.Struct):
     hints: tuple[_HintSpec, ...] = ()
     aliases: tuple[str, ...] = ()
     texts: dict[str, tuple[str, ...]] = {}
+    ucum: dict[str, float] = {}
+    fhir: tuple[FhirCode, ...] = ()
 
 
 class _OutcomeSpec(msgspec.Struct):
@@ -115,6 +118,15 @@ class _PopulationSpec(msgspec.Struct):
     licence: str = ""
 
 
+class _FhirSpec(msgspec.Struct):
+    operation: str
+    title: str = ""
+    outcome: str = ""
+    age: str = ""
+    gender: str = ""
+    genders: dict[str, int | str] = {}
+
+
 class _TableSpec(msgspec.Struct):
     name: str
     version: str
@@ -131,6 +143,7 @@ class _TableSpec(msgspec.Struct):
     group: tuple[dict[str, Any], ...] = ()
     subgroup: tuple[dict[str, Any], ...] = ()
     coding: tuple[dict[str, Any], ...] = ()
+    fhir: dict[str, Any] | None = None
 
 
 def read_table(content: bytes, source: str) -> FeatureTable:
@@ -178,6 +191,7 @@ class _Reader:
         groups = [self._spec(_GroupSpec, each, ("group", i)) for i, each in enumerate(spec.group)]
         subgroups = [self._spec(_SubgroupSpec, each, ("subgroup", i)) for i, each in enumerate(spec.subgroup)]
         codings = [self._spec(_CodingSpec, each, ("coding", i)) for i, each in enumerate(spec.coding)]
+        fhir = None if spec.fhir is None else self._spec(_FhirSpec, spec.fhir, ("fhir",))
         if self.problems or outcome is None or population is None:
             return _EMPTY
         built = tuple(self._feature(each, ("feature", i)) for i, each in enumerate(features) if each is not None)
@@ -200,6 +214,7 @@ class _Reader:
             groups=tuple(_group(each, by_name) for each in groups if each is not None),
             codings=tuple(self._coding(each, ("coding", i), own) for i, each in enumerate(codings) if each is not None)
             or (Coding(spec.name, "as in the feature table", {}, own.column, own.positive, own.negative),),
+            fhir=None if fhir is None else _fhir(fhir, own, by_name),
         )
 
     def _spec(self, kind: type[_Spec], found: Mapping[str, Any], path: Keys) -> _Spec | None:
@@ -243,6 +258,8 @@ class _Reader:
             hints=tuple(Hint(each.lowest, each.highest, each.text, each.foreign) for each in spec.hints),
             aliases=spec.aliases,
             texts=texts,
+            ucum=spec.ucum,
+            fhir=spec.fhir,
         )
 
     def _codes(
@@ -310,6 +327,13 @@ def _subgroup(spec: _SubgroupSpec, features: Mapping[str, Feature]) -> Subgroup:
     return Subgroup(spec.name, spec.field, codes, spec.at_least, spec.below)
 
 
+def _fhir(spec: _FhirSpec, outcome: Outcome, features: Mapping[str, Feature]) -> FhirOperation:
+    meaning = outcome.meaning
+    genders = dict(zip(spec.genders, _numbers(spec.gender, tuple(spec.genders.values()), features), strict=True))
+    title, text = spec.title or f"Risk of {meaning}", spec.outcome or meaning[:1].upper() + meaning[1:]
+    return FhirOperation(spec.operation, title, text, spec.age, spec.gender, genders)
+
+
 def _numbers(name: str, codes: Sequence[int | str], features: Mapping[str, Feature]) -> tuple[int, ...]:
     """Return codes with texts replaced by their numbers; -1 for other texts."""
     labels = features[name].labels if name in features else ()
@@ -324,6 +348,8 @@ def _plain(error: msgspec.ValidationError) -> str:
     """Return msgspec's message in the words of TOML."""
     text = str(error)
     for theirs, ours in (("`str`", "a string"), ("`int`", "a whole number"), ("`float`", "a number")):
+        text = text.replace(theirs, ours)
+    for theirs, ours in (("Object contains unknown field", "unknown key"), ("Object missing required field", "no key")):
         text = text.replace(theirs, ours)
     return text.replace("`", "").replace("Expected", "expected").replace("object", "table")
 

@@ -11,8 +11,10 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 
 from api.protocols.fhir import operation_outcome, serialize
-from api.protocols.fhir.parse import ParsedBundle, parse
-from schemas.fhir.mapping import CODED, EXTENSION, FLAGS, LOINC, MEASURES, Measure
+from api.protocols.fhir.parse import ParsedBundle
+from schemas.fhir.mapping import EXTENSION, Measure
+from schemas.tables.fhir import LOINC
+from tests.support.fhir_bundles import FLAGS, UCI_FHIR, parse
 from tests.support.uci import FEATURES
 
 PAGE = Path("docs/fhir.md").read_text(encoding="utf-8")
@@ -37,7 +39,7 @@ def row(measure: Measure) -> str:
         takes += " or boolean"
     if measure.cut is not None:
         takes += f"; 1 where over {measure.cut.above:g} mg/dL"
-    if measure.field in CODED and not units:
+    if measure.field in UCI_FHIR.coded and not units:
         (feature,) = (each for each in FEATURES if each.name == measure.field)
         takes += ": " + ", ".join(f"{code} {label}" for code, label in feature.codes)
     return f"| {measure.field} | {system} `{measure.code}` | {measure.display} | {takes} |"
@@ -46,7 +48,7 @@ def row(measure: Measure) -> str:
 def test_every_code_is_in_the_table() -> None:
     """One line each, by field, in the order of the code's table."""
     order = [feature.name for feature in FEATURES]
-    rows = [row(measure) for measure in sorted(MEASURES, key=lambda each: order.index(each.field))]
+    rows = [row(measure) for measure in sorted(UCI_FHIR.measures, key=lambda each: order.index(each.field))]
     assert re.findall(r"^\| \w+ \| (?:LOINC|own) `.+$", PAGE, re.MULTILINE) == rows
 
 

@@ -14,11 +14,18 @@ from fhir.resources.R4B.bundle import Bundle, BundleEntry
 from fhir.resources.R4B.observation import Observation
 from fhir.resources.R4B.patient import Patient
 
-from api.protocols.fhir.parse import ParsedBundle, parse
+from api.protocols.fhir.parse import BundleParser, ParsedBundle
 from heartstream.demo.patients import real_patients
-from schemas.fhir.mapping import FLAGS, LOINC, OWN, UCUM
+from schemas.fhir.mapping import UCUM, FhirMapping
+from schemas.tables.builtin import UCI_HEART
+from schemas.tables.fhir import LOINC
+from tests.support.uci import UCI
 
 Json = dict[str, Any]
+assert UCI_HEART.fhir is not None
+UCI_FHIR = FhirMapping(UCI_HEART, UCI_HEART.fhir)
+OPERATION, OWN, FLAGS = UCI_FHIR.path, UCI_FHIR.system, UCI_FHIR.flags
+parse = BundleParser(UCI_FHIR, UCI.records).parse
 DAY = "2024-03-15T10:30:00+01:00"
 """The time of all observations."""
 UNITS = {"trestbps": "mm[Hg]", "chol": "mg/dL", "thalach": "/min", "oldpeak": "mm"}

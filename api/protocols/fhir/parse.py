@@ -11,16 +11,16 @@ import msgspec
 from msgspec import UnsetType
 
 from api.protocols.fhir.bundle import BundleIssue, BundleResource, bundle_issue, parse_bundle
-from api.protocols.fhir.observations import ObservedField, parse_observation
-from api.protocols.fhir.patient import SubjectPatient, age_of, find_patient, sex_of
+from api.protocols.fhir.observations import ObservationParser, ObservedField
+from api.protocols.fhir.patient import SubjectPatient, age_of, code_of_gender, find_patient
 from api.protocols.inference import encode_record
 from schemas.errors import RejectionCode, ValidationIssue
+from schemas.fhir.mapping import FhirMapping
 from schemas.fhir.requests import SentObservation, SentReference
 from schemas.record_format import RecordFormat
 from schemas.records import PatientRecord
-from schemas.tables.builtin import UCI_HEART
+from schemas.tables.feature_table import PATIENT_ID
 
-_FORMAT: Final = RecordFormat(UCI_HEART)
 _TOMORROW: Final = dt.timedelta(days=1)
 """An Observation of tomorrow is valid: in some time zone it is tomorrow already."""
 _PLACEHOLDER_ID: Final = "nobody"
@@ -53,46 +53,127 @@ class _ParseState(msgspec.Struct):
     subject: str = ""
 
 
-def parse(body: bytes, today: dt.date) -> ParsedBundle | tuple[ValidationIssue, ...]:
-    """Return the patient record of a Bundle, or every error in it (never empty)."""
-    return parse_resources(parse_bundle(body), today)
+class BundleParser:
+    """Parses Bundles into records of a feature table."""
+
+    def __init__(self, mapping: FhirMapping, records: RecordFormat) -> None:
+        """`records` is the format of the mapping's table."""
+        self._names, self._features = mapping.table.names, mapping.table.by_name
+        self._operation = mapping.operation
+        self._age = next((each for each in mapping.measures if each.field == mapping.operation.age), None)
+        self._observations = ObservationParser(mapping)
+        self._records = records
+
+    def parse(self, body: bytes, today: dt.date) -> ParsedBundle | tuple[ValidationIssue, ...]:
+        """Return the patient record of a Bundle, or every error in it (never empty)."""
+        return self.parse_resources(parse_bundle(body), today)
+
+    def parse_resources(
+        self, parts: Sequence[BundleResource | BundleIssue] | BundleIssue, today: dt.date
+    ) -> ParsedBundle | tuple[ValidationIssue, ...]:
+        """Return the same for the resources of a Bundle. Separate, as each of the two steps takes up to 10 ms."""
+        if isinstance(parts, BundleIssue):
+            return (parts.issue,)
+        state = _ParseState([part for part in parts if isinstance(part, BundleIssue)], None, {})
+        resources = [part for part in parts if isinstance(part, BundleResource)]
+        patient = find_patient(resources)
+        if isinstance(patient, BundleIssue):
+            state.issues.append(patient)
+        else:
+            state.patient, state.subject = patient, patient.reference
+        self._observe(resources, state, today)
+        return self._build_record(state, today)
+
+    def _observe(self, parts: Sequence[BundleResource], state: _ParseState, today: dt.date) -> None:
+        """Parse the Observations, by field; those of one field must agree."""
+        found: defaultdict[str, list[ObservedField]] = defaultdict(list)
+        for part in parts:
+            if isinstance(part.resource, SentObservation):
+                issue = _subject_issue(part.path, part.resource.subject, state)
+                for parsed in [issue] if issue else self._observations.parse(part, part.resource):
+                    _add(parsed, part, state.issues, found, today)
+        for field, observed in found.items():
+            if len({each.value for each in observed}) > 1:
+                text = f"{field}: contradictory Observations; send only the relevant one"
+                state.issues.append(bundle_issue(RejectionCode.DUPLICATE_FIELD, observed[-1].path, text, field))
+        state.observed = found
+
+    def _build_record(self, state: _ParseState, today: dt.date) -> ParsedBundle | tuple[ValidationIssue, ...]:
+        numbers = {field: observed[0].value for field, observed in state.observed.items()}
+        paths = {field: observed[0].path for field, observed in state.observed.items()}
+        notes = [each.note for observed in state.observed.values() for each in observed if each.note]
+        if (patient := state.patient) is not None:
+            paths = {PATIENT_ID: patient.path, **self._patient_paths(patient), **paths}
+            self._take_patient(patient, state, today, numbers, notes)
+        values = {field: self._sent(field, value) for field, value in numbers.items()}
+        record = encode_record(
+            {PATIENT_ID: patient.id if patient else _PLACEHOLDER_ID, **dict.fromkeys(self._names), **values}
+        )
+        if state.issues:
+            return tuple(self._all_issues(state, record, paths))
+        used = tuple(each for name in self._names for each in state.observed.get(name, ()))
+        return ParsedBundle(record, state.subject, used, tuple(dict.fromkeys(notes)), paths)
+
+    def _patient_paths(self, patient: SubjectPatient) -> dict[str, str]:
+        sources = {self._operation.age: "birthDate", self._operation.gender: "gender"}
+        return {field: f"{patient.path}.{element}" for field, element in sources.items() if field}
+
+    def _take_patient(
+        self,
+        patient: SubjectPatient,
+        state: _ParseState,
+        today: dt.date,
+        numbers: dict[str, float | None],
+        notes: list[str],
+    ) -> None:
+        """Add the fields that follow from the Patient."""
+        field = self._operation.gender
+        if field:
+            code = code_of_gender(patient, field, self._operation.genders, state.observed.get(field, ()))
+            if isinstance(code, BundleIssue):
+                state.issues.append(code)
+            else:
+                numbers[field] = code
+        if self._age is None:
+            return
+        age = age_of(patient, self._age, state.observed, today)
+        if isinstance(age, BundleIssue):
+            state.issues.append(age)
+        else:
+            numbers[self._age.field] = age.years
+            notes.extend([age.note] if age.note else [])
+
+    def _sent(self, field: str, value: float | None) -> float | str | None:
+        """Return a value as records have it: a code that is a text, not its position."""
+        labels = self._features[field].labels
+        return labels[int(value)] if labels and value is not None else value
+
+    def _all_issues(self, state: _ParseState, record: bytes, paths: Mapping[str, str]) -> Iterator[ValidationIssue]:
+        """Yield the errors of the Bundle, and those of the fields of its record that could be parsed."""
+        yield from (each.issue for each in state.issues)
+        excluded = {each.field for each in state.issues}
+        if state.patient is None:
+            excluded |= {self._operation.age, self._operation.gender}
+        validated = self._records.validate(record)
+        if not isinstance(validated, PatientRecord):
+            yield from (_locate(issue, paths) for issue in validated if issue.pointer[1:] not in excluded)
 
 
-def parse_resources(
-    parts: Sequence[BundleResource | BundleIssue] | BundleIssue, today: dt.date
-) -> ParsedBundle | tuple[ValidationIssue, ...]:
-    """Return the same for the resources of a Bundle. Separate, as each of the two steps takes up to 10 ms."""
-    if isinstance(parts, BundleIssue):
-        return (parts.issue,)
-    state = _ParseState([part for part in parts if isinstance(part, BundleIssue)], None, {})
-    resources = [part for part in parts if isinstance(part, BundleResource)]
-    patient = find_patient(resources)
-    if isinstance(patient, BundleIssue):
-        state.issues.append(patient)
-    else:
-        state.patient, state.subject = patient, patient.reference
-    _observe(resources, state, today)
-    return _build_record(state, today)
-
-
-def _observe(parts: Sequence[BundleResource], state: _ParseState, today: dt.date) -> None:
-    """Parse the Observations, by field; those of one field must agree."""
-    found: defaultdict[str, list[ObservedField]] = defaultdict(list)
-    for part in parts:
-        if isinstance(part.resource, SentObservation):
-            parsed = _subject_issue(part.path, part.resource.subject, state) or parse_observation(part, part.resource)
-            if isinstance(parsed, ObservedField) and parsed.days and parsed.days[0] > today + _TOMORROW:
-                text = f"{parsed.field}: must not be in the future"
-                parsed = bundle_issue(RejectionCode.OUT_OF_RANGE, f"{part.path}.effective", text, parsed.field)
-            if isinstance(parsed, BundleIssue):
-                state.issues.append(parsed)
-            elif parsed.value is not None:
-                found[parsed.field].append(parsed)
-    for field, observed in found.items():
-        if len({each.value for each in observed}) > 1:
-            text = f"{field}: contradictory Observations; send only the relevant one"
-            state.issues.append(bundle_issue(RejectionCode.DUPLICATE_FIELD, observed[-1].path, text, field))
-    state.observed = found
+def _add(
+    parsed: ObservedField | BundleIssue,
+    part: BundleResource,
+    issues: list[BundleIssue],
+    found: defaultdict[str, list[ObservedField]],
+    today: dt.date,
+) -> None:
+    """Add what was parsed to the issues or the fields; a value that was not measured to neither."""
+    if isinstance(parsed, ObservedField) and parsed.days and parsed.days[0] > today + _TOMORROW:
+        text = f"{parsed.field}: must not be in the future"
+        parsed = bundle_issue(RejectionCode.OUT_OF_RANGE, f"{part.path}.effective", text, parsed.field)
+    if isinstance(parsed, BundleIssue):
+        issues.append(parsed)
+    elif parsed.value is not None:
+        found[parsed.field].append(parsed)
 
 
 def _subject_issue(path: str, subject: SentReference | UnsetType, state: _ParseState) -> BundleIssue | None:
@@ -104,47 +185,6 @@ def _subject_issue(path: str, subject: SentReference | UnsetType, state: _ParseS
         return bundle_issue(RejectionCode.IMPOSSIBLE_CODE, f"{path}.subject", text)
     state.subject = subject.reference
     return None
-
-
-def _build_record(state: _ParseState, today: dt.date) -> ParsedBundle | tuple[ValidationIssue, ...]:
-    numbers = {field: observed[0].value for field, observed in state.observed.items()}
-    paths = {field: observed[0].path for field, observed in state.observed.items()}
-    notes = [each.note for observed in state.observed.values() for each in observed if each.note]
-    if (patient := state.patient) is not None:
-        paths = {
-            "patient_id": patient.path,
-            "age": f"{patient.path}.birthDate",
-            "sex": f"{patient.path}.gender",
-            **paths,
-        }
-        sex, age = sex_of(patient, state.observed.get("sex", ())), age_of(patient, state.observed, today)
-        if isinstance(sex, BundleIssue):
-            state.issues.append(sex)
-        else:
-            numbers["sex"] = sex
-        if isinstance(age, BundleIssue):
-            state.issues.append(age)
-        else:
-            numbers["age"] = age.years
-            notes.extend([age.note] if age.note else [])
-    record = encode_record(
-        {"patient_id": patient.id if patient else _PLACEHOLDER_ID, **dict.fromkeys(UCI_HEART.names), **numbers}
-    )
-    if state.issues:
-        return tuple(_all_issues(state, record, paths))
-    used = tuple(each for name in UCI_HEART.names for each in state.observed.get(name, ()))
-    return ParsedBundle(record, state.subject, used, tuple(dict.fromkeys(notes)), paths)
-
-
-def _all_issues(state: _ParseState, record: bytes, paths: Mapping[str, str]) -> Iterator[ValidationIssue]:
-    """Yield the errors of the Bundle, and those of the fields of its record that could be parsed."""
-    yield from (each.issue for each in state.issues)
-    excluded = {each.field for each in state.issues}
-    if state.patient is None:
-        excluded |= {"age", "sex"}
-    validated = _FORMAT.validate(record)
-    if not isinstance(validated, PatientRecord):
-        yield from (_locate(issue, paths) for issue in validated if issue.pointer[1:] not in excluded)
 
 
 def _locate(issue: ValidationIssue, paths: Mapping[str, str]) -> ValidationIssue:

@@ -1,4 +1,4 @@
-"""The Patient of a Bundle: identity, sex and age."""
+"""The Patient of a Bundle: identity, gender and age."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from api.protocols.fhir.bundle import BundleIssue, BundleResource, bundle_issue
 from api.protocols.fhir.dates import Days, ages, days_of
 from api.protocols.fhir.observations import ObservedField
 from schemas.errors import RejectionCode
-from schemas.fhir.mapping import SEXES
+from schemas.fhir.mapping import GENDERS, Measure
 from schemas.fhir.requests import SentPatient, SentReference
 
-_GENDERS: Final = (*SEXES, "other", "unknown", "")
+_GENDERS: Final = (*GENDERS, "other", "unknown", "")
 
 
 class SubjectPatient(msgspec.Struct, frozen=True):
@@ -51,14 +51,19 @@ def find_patient(parts: Sequence[BundleResource]) -> SubjectPatient | BundleIssu
     return SubjectPatient(part.path, patient.id or part.full_url, names, part.reference, patient)
 
 
-def sex_of(patient: SubjectPatient, observed: Sequence[ObservedField]) -> float | BundleIssue | None:
-    """Return the sex from gender or Observation, which must agree; None if both are absent."""
+def code_of_gender(
+    patient: SubjectPatient, field: str, genders: Mapping[str, int], observed: Sequence[ObservedField]
+) -> float | BundleIssue | None:
+    """Return the code of a field from gender or Observation, which must agree; None if both are absent."""
     gender, path = patient.resource.gender, f"{patient.path}.gender"
     if gender not in _GENDERS:
-        return bundle_issue(RejectionCode.IMPOSSIBLE_CODE, path, "sex: must be male, female, other or unknown", "sex")
-    reported, own = SEXES.get(gender), observed[0].value if observed else None
+        text = f"{field}: must be male, female, other or unknown"
+        return bundle_issue(RejectionCode.IMPOSSIBLE_CODE, path, text, field)
+    reported = float(genders[gender]) if gender in genders else None
+    own = observed[0].value if observed else None
     if reported is not None and own is not None and reported != own:
-        return bundle_issue(RejectionCode.DUPLICATE_FIELD, path, "sex: gender and Observation are contradictory", "sex")
+        text = f"{field}: gender and Observation are contradictory"
+        return bundle_issue(RejectionCode.DUPLICATE_FIELD, path, text, field)
     return reported if own is None else own
 
 
@@ -70,33 +75,32 @@ class Age(msgspec.Struct, frozen=True):
 
 
 def age_of(
-    patient: SubjectPatient, observed: Mapping[str, Sequence[ObservedField]], today: dt.date
+    patient: SubjectPatient, measure: Measure, observed: Mapping[str, Sequence[ObservedField]], today: dt.date
 ) -> Age | BundleIssue:
-    """Return the age at the last Observation.
+    """Return the age at the last Observation, of the field of `measure`.
 
     It is that of an Observation, or follows from the date of birth; both must agree.
     """
-    path, born = f"{patient.path}.birthDate", patient.resource.birth_date
-    own = observed.get("age", ())
+    path, born, field = f"{patient.path}.birthDate", patient.resource.birth_date, measure.field
+    own = observed.get(field, ())
     if not born:
         return Age(own[0].value if own else None)
     birth = days_of(born)
     if birth is None:
-        return bundle_issue(RejectionCode.WRONG_TYPE, path, "age: birthDate must be a date", "age")
+        return bundle_issue(RejectionCode.WRONG_TYPE, path, f"{field}: birthDate must be a date", field)
     if own:
         low, high = ages(birth, own[0].days or _last(observed) or (today, today))
         if low <= (own[0].value or 0) <= high:
             return Age(own[0].value)
-        return bundle_issue(
-            RejectionCode.DUPLICATE_FIELD, path, "age: birthDate and Observation contradict each other", "age"
-        )
+        text = f"{field}: birthDate and Observation contradict each other"
+        return bundle_issue(RejectionCode.DUPLICATE_FIELD, path, text, field)
     last = _last(observed)
     low, high = ages(birth, last or (today, today))
     if low != high:
-        text = "age: birthDate or last Observation date too imprecise; send full dates, or LOINC 30525-0"
-        return bundle_issue(RejectionCode.MISSING_VALUE, path, text, "age")
+        text = f"{field}: birthDate or last Observation date too imprecise; send full dates, or {measure.name}"
+        return bundle_issue(RejectionCode.MISSING_VALUE, path, text, field)
     when = "the date of the last Observation" if last else "the day of this assessment, as no Observation has a date"
-    return Age(float(low), f"age is {low}, in completed years on {when}.")
+    return Age(float(low), f"{field} is {low}, in completed years on {when}.")
 
 
 def _last(observed: Mapping[str, Sequence[ObservedField]]) -> Days | None:

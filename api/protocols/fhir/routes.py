@@ -1,4 +1,4 @@
-"""`POST /fhir/$heart-disease-risk` and `GET /fhir/metadata`: one Bundle in, one RiskAssessment out."""
+"""The operation of the feature table, and `GET /fhir/metadata`: one Bundle in, one RiskAssessment out."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from api.limits.time_slices import TimeSlicer
 from api.problem_details import ProblemError
 from api.protocols.fhir import operation_outcome
 from api.protocols.fhir.bundle import parse_bundle
-from api.protocols.fhir.parse import parse_resources
+from api.protocols.fhir.parse import BundleParser
 from api.protocols.fhir.serialize import risk_assessment
 from api.routes.predict import PredictionRoutes
 from api.strict_json import without_bom
 from runtime.settings import Gateway
 from schemas.codec import decode_score
-from schemas.fhir.mapping import FHIR_TYPE, OPERATION
+from schemas.fhir.mapping import FHIR_TYPE, FhirMapping
 from schemas.fhir.responses import capability_statement
 from scoring.model_manager import ModelManager
 
@@ -47,7 +47,10 @@ class FhirRoutes:
         memory_limit: MemoryLimit,
         now: Callable[[], dt.datetime],
     ) -> None:
-        """`now` returns the time with its zone."""
+        """`now` returns the time with its zone. Raises ValueError if the feature table has no FHIR operation."""
+        mapping = FhirMapping.of(manager.compiled.table)
+        if mapping is None:
+            raise ValueError("the feature table has no FHIR operation")
         self._rate_limit = rate_limit
         self._slicer = slicer
         self._memory_limit = memory_limit
@@ -55,11 +58,14 @@ class FhirRoutes:
         self._manager = manager
         self._settings = settings
         self._now = now
-        self._capability = msgspec.json.encode(capability_statement(version("heartstream"), now().date().isoformat()))
+        self._mapping = mapping
+        self._parser = BundleParser(mapping, manager.compiled.records)
+        capability = capability_statement(mapping.operation, version("heartstream"), now().date().isoformat())
+        self._capability = msgspec.json.encode(capability)
 
     def routes(self) -> list[web.RouteDef]:
         """Return the protocol's routes."""
-        return [web.post(OPERATION, self.assess), web.get("/fhir/metadata", self.metadata)]
+        return [web.post(self._mapping.path, self.assess), web.get("/fhir/metadata", self.metadata)]
 
     async def metadata(self, _request: web.Request) -> web.Response:
         """Return the CapabilityStatement."""
@@ -80,12 +86,12 @@ class FhirRoutes:
         self._rate_limit.charge_body(request, len(body))
         now, began = self._now(), time.perf_counter()
         parts = await self._slicer.run(parse_bundle, without_bom(body))
-        parsed = await self._slicer.run(parse_resources, parts, now.date())
+        parsed = await self._slicer.run(self._parser.parse_resources, parts, now.date())
         if isinstance(parsed, tuple):
             await self._predictions.reject(request, body, parsed, time.perf_counter() - began)
             return operation_outcome.rejected(parsed)
         outcome = await self._predictions.score_record(request, parsed.record)
         if isinstance(outcome, tuple):
             return operation_outcome.rejected(parsed.issues_of(outcome))
-        assessment = risk_assessment(parsed, decode_score(outcome), self._manager.scorer, now)
+        assessment = risk_assessment(parsed, decode_score(outcome), self._manager.scorer, now, self._mapping)
         return web.Response(body=msgspec.json.encode(assessment), content_type=FHIR_TYPE)

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import UNSET, UnsetType
 
 from api.protocols.fhir.parse import ParsedBundle
-from schemas.fhir.mapping import EXTENSION, UCUM
+from schemas.fhir.mapping import EXTENSION, UCUM, FhirMapping
 from schemas.fhir.responses import (
     Annotation,
     CodeableConcept,
@@ -26,14 +26,15 @@ from scoring.batches import JsonBatch
 from scoring.scorer import Scorer
 from scoring.wording import INTERVAL, single_label, uncertain
 
-_OUTCOME: Final = "At least 50% diameter narrowing of a coronary vessel at angiography"
 _WARNINGS: Final = {
     WarningCode.IMPUTED: "was missing, and the average of the training patients stands in for it.",
     WarningCode.OUT_OF_TRAINING_RANGE: "is outside what the model saw in training: the risk is an extrapolation.",
 }
 
 
-def risk_assessment(parsed: ParsedBundle, score: Score, scorer: Scorer, now: dt.datetime) -> RiskAssessment:
+def risk_assessment(
+    parsed: ParsedBundle, score: Score, scorer: Scorer, now: dt.datetime, mapping: FhirMapping
+) -> RiskAssessment:
     """Return the RiskAssessment of a score by `scorer`."""
     model = score.model
     basis = tuple(Reference(observation.reference or UNSET, observation.field) for observation in parsed.observed)
@@ -41,20 +42,20 @@ def risk_assessment(parsed: ParsedBundle, score: Score, scorer: Scorer, now: dt.
     return RiskAssessment(
         status="final",
         method=CodeableConcept(f"heartstream: {model.name} {model.version}, model digest {model.digest}", (method,)),
-        code=CodeableConcept("Risk of coronary heart disease by 13 clinical fields"),
+        code=CodeableConcept(f"{mapping.operation.title} by {len(mapping.table.features)} clinical fields"),
         subject=Reference(parsed.subject),
         occurrence_date_time=now.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        prediction=(_prediction(score),),
+        prediction=(_prediction(score, mapping.operation.outcome),),
         note=tuple(Annotation(text) for text in _notes(parsed, score, scorer)),
         extension=tuple(_record_extensions(score)),
         basis=basis or UNSET,
     )
 
 
-def _prediction(score: Score) -> Prediction:
+def _prediction(score: Score, outcome: str) -> Prediction:
     side = "At or above" if score.label else "Below"
     return Prediction(
-        CodeableConcept(_OUTCOME),
+        CodeableConcept(outcome),
         score.risk,
         CodeableConcept(f"{side} the threshold {score.threshold:g}", (Coding(f"{EXTENSION}label", str(score.label)),)),
         _rationale(score),

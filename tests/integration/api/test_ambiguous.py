@@ -10,9 +10,9 @@ import pytest
 
 from heartstream.demo.patients import real_patients
 from heartstream.demo.processes import Child
-from schemas.fhir.mapping import OPERATION
 from scoring.scorer import Scorer
 from tests.support.calls import JSON, LINES, PATIENTS, Answer, ask
+from tests.support.fhir_bundles import OPERATION
 from tests.support.uci import FEATURE_NAMES
 
 CSV = {"Content-Type": "text/csv"}

@@ -12,8 +12,8 @@ import pytest
 from api.security.auth import new_key
 from heartstream.demo.processes import Child
 from runtime.ports import free_port
-from schemas.fhir.mapping import OPERATION
 from tests.support.calls import JSON, LINES, PATIENTS, ask, connected, everything
+from tests.support.fhir_bundles import OPERATION
 from tests.support.workers import Starter
 
 ALLOWED = "https://ehr.example.org"

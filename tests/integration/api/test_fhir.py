@@ -14,13 +14,22 @@ from fhir.resources.R4B.capabilitystatement import CapabilityStatement
 from fhir.resources.R4B.operationoutcome import OperationOutcome
 from fhir.resources.R4B.riskassessment import RiskAssessment
 
-from api.protocols.fhir.parse import ParsedBundle, parse
+from api.protocols.fhir.parse import ParsedBundle
 from api.security.auth import new_key
 from heartstream.demo.patients import real_patients
 from heartstream.demo.processes import Child
-from schemas.fhir.mapping import EXTENSION, FHIR_TYPE, OPERATION
+from schemas.fhir.mapping import EXTENSION, FHIR_TYPE
 from tests.support.calls import JSON, Answer, ask
-from tests.support.fhir_bundles import bundle, observation, patient, quantity, resources, unchecked
+from tests.support.fhir_bundles import (
+    OPERATION,
+    bundle,
+    observation,
+    parse,
+    patient,
+    quantity,
+    resources,
+    unchecked,
+)
 from tests.support.workers import Starter
 
 FHIR = {"Content-Type": FHIR_TYPE}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from heartstream.demo.processes import Child
-from schemas.fhir.mapping import OPERATION
+from tests.support.fhir_bundles import OPERATION
 
 ROOT = Path(__file__).parents[3]
 

@@ -6,19 +6,21 @@ import json
 
 import pytest
 
-from api.protocols.fhir.parse import ParsedBundle, parse
+from api.protocols.fhir.parse import ParsedBundle
 from heartstream.demo.patients import real_patients
-from schemas.fhir.mapping import MEASURES, OWN
 from tests.support.fhir_bundles import (
     BLOOD_PRESSURE,
     CANARY,
     COMPLETE,
+    OWN,
     RECORD,
     TODAY,
+    UCI_FHIR,
     Json,
     bundle,
     loinc_quantity,
     observation,
+    parse,
     parsed_fields,
     patient,
     quantity,
@@ -143,6 +145,6 @@ def test_other_resources_are_ignored() -> None:
 
 def test_every_code_is_of_a_field_and_every_field_has_one() -> None:
     """The table of codes covers the 13 fields, each with at least a code of our own system."""
-    assert {measure.field for measure in MEASURES if measure.system == OWN} == set(FEATURE_NAMES)
-    assert {measure.field for measure in MEASURES} == set(FEATURE_NAMES)
-    assert len({(measure.system, measure.code) for measure in MEASURES}) == len(MEASURES)
+    assert {measure.field for measure in UCI_FHIR.measures if measure.system == OWN} == set(FEATURE_NAMES)
+    assert {measure.field for measure in UCI_FHIR.measures} == set(FEATURE_NAMES)
+    assert len({(measure.system, measure.code) for measure in UCI_FHIR.measures}) == len(UCI_FHIR.measures)

@@ -10,18 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.protocols.fhir.operation_outcome import rejected
-from api.protocols.fhir.parse import ParsedBundle, parse
+from api.protocols.fhir.parse import ParsedBundle
 from schemas.errors import ValidationIssue
-from schemas.fhir.mapping import OWN
 from tests.support.fhir_bundles import (
     BLOOD_PRESSURE,
     CANARY,
     COMPLETE,
+    OWN,
     RECORD,
     TODAY,
     loinc_observation,
     loinc_quantity,
     observation,
+    parse,
     parsed_issues,
     patient,
     quantity,
