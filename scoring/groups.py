@@ -5,6 +5,9 @@ They are defined by required fields, so every record has a group, whatever else 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import product
+from math import prod
 from typing import Final
 
 import numpy as np
@@ -14,7 +17,6 @@ from schemas.tables.feature_table import FeatureTable
 from scoring.features import Matrix
 
 Groups = npt.NDArray[np.intp]
-Codes = npt.NDArray[np.int64]
 
 ALL_PATIENTS: Final = "all patients"
 """The only group of a table that defines none."""
@@ -26,9 +28,29 @@ class PatientGroups:
     def __init__(self, table: FeatureTable) -> None:
         self.names = tuple(group.name for group in table.groups) or (ALL_PATIENTS,)
         self._where = [
-            [(table.names.index(name), np.array(codes)) for name, codes in group.where.items()]
+            [(table.names.index(name), frozenset(codes)) for name, codes in group.where.items()]
             for group in table.groups
         ]
+        self._columns, self._positions, self._group_of = self._lookup(table)
+        self._first = self._positions.shape[1] * np.arange(len(self._columns))
+
+    def _lookup(self, table: FeatureTable) -> tuple[list[int], Groups, Groups]:
+        """Return the columns that define the groups, and the group of each combination of their codes.
+
+        The positions (columns, codes) of a combination's codes add up to its place in the groups (combinations,).
+        """
+        columns = sorted({column for where in self._where for column, _ in where})
+        codes = [[code for code, _ in table.features[column].codes] for column in columns]
+        positions = np.zeros((len(columns), max((1 + max(its) for its in codes), default=1)), dtype=np.intp)
+        for row, its in enumerate(codes):
+            positions[row, its] = np.arange(len(its)) * prod(map(len, codes[row + 1 :]))
+        combinations = (dict(zip(columns, each, strict=True)) for each in product(*codes))
+        return columns, positions, np.array([self._group(each) for each in combinations], dtype=np.intp)
+
+    def _group(self, codes: Mapping[int, int]) -> int:
+        """Return the group of patients with these codes, by column: the table's checks ensure that there is one."""
+        found = (place for place, where in enumerate(self._where) if all(codes[column] in its for column, its in where))
+        return next(found, 0)
 
     def __len__(self) -> int:
         """Count the groups."""
@@ -39,19 +61,12 @@ class PatientGroups:
         if not self._where or len(self._where[group]) == 1:
             return [group]
         own = self._where[group][-1]
-        return [index for index, where in enumerate(self._where) if _equal(where[-1], own)]
+        return [index for index, where in enumerate(self._where) if where[-1] == own]
 
     def of(self, matrix: Matrix) -> Groups:
         """Return each record's index (n,) in `names`, for valid records (n, fields)."""
-        groups = np.zeros(len(matrix), dtype=np.intp)
-        # Each record is in exactly one group, so the first is that of all records in no other.
-        for index, where in enumerate(self._where[1:], start=1):
-            within = np.ones(len(matrix), dtype=np.bool_)
-            for column, codes in where:
-                within &= (matrix[:, column, None] == codes).any(axis=1)
-            groups[within] = index
+        if not self._columns:
+            return np.zeros(len(matrix), dtype=np.intp)
+        codes = matrix.take(self._columns, axis=1).astype(np.intp) + self._first
+        groups: Groups = self._group_of.take(self._positions.take(codes).sum(axis=1))
         return groups
-
-
-def _equal(one: tuple[int, Codes], other: tuple[int, Codes]) -> bool:
-    return one[0] == other[0] and set(one[1].tolist()) == set(other[1].tolist())
