@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from schemas.read_options import TextOptions
-from schemas.tables.feature_table import FeatureTable
-from schemas.tables.names import normalized
+from schemas.tables.feature_table import Feature, FeatureTable
+from schemas.tables.names import normalized_word
 
 NA_VALUES: Final = ("NA", "N/A", "#N/A", "NaN", "?", "None", "NULL", ".")
 NUMBER: Final = re.compile(rb"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -18,7 +18,7 @@ _SHORT: Final = {mark: re.compile(rb"(-?)([0-9]*)%b([0-9]*)" % re.escape(mark)) 
 
 
 class CellReader:
-    """Reads the cells of one file. Words for codes are accepted only if the file is in the table's own coding.
+    """Reads the cells of one file. Words for numbers are accepted only if the file is in the table's own coding.
 
     `missing` and `words` count, by marker and by field, the cells that were interpreted; `notes` describes them.
     """
@@ -30,7 +30,12 @@ class CellReader:
         self._mark = decimal.encode()
         self._names = table.names
         self.labelled = frozenset(feature.name for feature in table.features if feature.labels)
-        self._texts = _words(table) if coding in {None, table.own_coding} else {}
+        is_own = coding in {None, table.own_coding}
+        readable = [each for each in table.features if is_own or each.labels]
+        self._texts = _words(readable)
+        # The table's "none" is a code, unless the user says that it is not.
+        own = {each.name: {text.casefold() for _, texts in each.texts for text in texts} for each in readable}
+        self._own_texts = own if options.na_values is None else {}
         self.missing = Counter[str]()
         self.words = Counter[str]()
 
@@ -51,10 +56,11 @@ class CellReader:
 
     def _word(self, field: str, cell: bytes, count: int) -> bytes | None:
         text = cell.decode(errors="replace")
-        if (marker := self._markers.get(text.casefold())) is not None:
+        marker = self._markers.get(text.casefold())
+        if marker is not None and text.casefold() not in self._own_texts.get(field, ()):
             self.missing[marker] += count
             return None
-        if (code := self._texts.get(field, {}).get(normalized(text))) is not None:
+        if (code := self._texts.get(field, {}).get(normalized_word(text))) is not None:
             if code != cell:
                 self.words[field] += count
             return code
@@ -79,13 +85,13 @@ class CellReader:
         return found
 
 
-def _words(table: FeatureTable) -> Mapping[str, Mapping[str, bytes]]:
+def _words(features: Sequence[Feature]) -> Mapping[str, Mapping[str, bytes]]:
     """Return the codes of each field by their words, as a record has them."""
     return {
         feature.name: {
-            normalized(text): feature.labels[code].encode() if feature.labels else b"%d" % code
+            normalized_word(text): feature.labels[code].encode() if feature.labels else b"%d" % code
             for code, texts in feature.texts
             for text in texts
         }
-        for feature in table.features
+        for feature in features
     }

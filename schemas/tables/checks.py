@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,12 +10,9 @@ from itertools import product
 from math import inf, prod
 from typing import Final, NamedTuple
 
-import msgspec
-
-from schemas.record_format import RecordFormat
 from schemas.tables.feature_table import CODING, PATIENT_ID, Feature, FeatureTable, Kind
 from schemas.tables.fhir import FhirOperation
-from schemas.tables.names import normalized
+from schemas.tables.names import normalized, normalized_word
 
 Keys = tuple[str | int, ...]
 MOST_FEATURES: Final = 200
@@ -28,6 +26,11 @@ _FIELD_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 _OPERATION: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
 _RESERVED: Final = (PATIENT_ID, CODING, "site", "num")
 """Members of every record, and columns of every frame of patients in training."""
+
+
+def is_reserved(name: str) -> bool:
+    """Return whether no field can have this name: it differs from a reserved one in case and punctuation at most."""
+    return normalized(name) in map(normalized, _RESERVED)
 
 
 class Problem(NamedTuple):
@@ -51,15 +54,32 @@ def table_problems(table: FeatureTable) -> list[Problem]:
         *_fhir(table),
     ]
     for place, feature in enumerate(table.features):
-        problems += [Problem(("feature", place, key), f"{feature.name}: {text}") for key, text in _feature(feature)]
+        problems += feature_problems(place, feature)
     return problems or list(_example(table))
 
 
+def feature_problems(place: int, feature: Feature) -> list[Problem]:
+    """Return the problems of the feature at a place of the table that do not concern others."""
+    return [Problem(("feature", place, key), f"{feature.name}: {text}") for key, text in _feature(feature)]
+
+
 def _example(table: FeatureTable) -> Iterator[Problem]:
-    found = RecordFormat(table).validate(msgspec.json.encode(table.example))
-    if isinstance(found, tuple):
-        for issue in found:
-            yield Problem(("example", issue.pointer.removeprefix("/")), f"the example: {issue.pointer} {issue.message}")
+    expected = (PATIENT_ID, *table.names)
+    if wrong := [name for name in {**dict.fromkeys(expected), **table.example} if name not in table.example]:
+        yield Problem(("example",), f"the example has no {', '.join(wrong)}")
+    for name, value in table.example.items():
+        if name not in expected:
+            yield Problem(("example", name), f"the example: {name} is not a field")
+        elif name != PATIENT_ID and not _is_example(table.by_name[name], value):
+            yield Problem(("example", name), f"the example: {name} = {value} is not a valid value")
+
+
+def _is_example(feature: Feature, value: float | str | None) -> bool:
+    if value is None or feature.labels:
+        return value in feature.labels or (value is None and not feature.required)
+    if isinstance(value, str) or not _is_valid(feature, value):
+        return False
+    return value == math.floor(value) or not (feature.whole or feature.codes)
 
 
 def _identity(table: FeatureTable) -> Iterator[Problem]:
@@ -91,35 +111,36 @@ def _names(table: FeatureTable) -> Iterator[Problem]:
 
 def _feature(feature: Feature) -> Iterator[tuple[str, str]]:
     """Yield the key and text of each problem of one feature."""
-    yield from _values(feature)
+    yield from _quantity(feature) if feature.kind is Kind.QUANTITY else _code(feature)
     if feature.limits is not None and not feature.limits[0] < feature.limits[1]:
         yield "limits", "the first limit must be below the second"
         return
     if not (feature.codes or feature.limits):
         return
-    for number in feature.missing:
+    for number in () if feature.labels else feature.missing:
         if _is_valid(feature, number):
             yield "missing", f"{number} is a valid value; it cannot mean missing as well"
-    for hint in feature.hints:
+    for hint in () if feature.labels else feature.hints:
         if hint.lowest > hint.highest:
             yield "hints", "the start of a hint must not be above its end"
         elif not (hint.text or hint.foreign):
             yield "hints", "a hint needs a text, or foreign = true"
         elif _is_valid(feature, hint.lowest) and _is_valid(feature, hint.highest):
             yield "hints", f"{hint.lowest:g} to {hint.highest:g} are valid values; a hint is for invalid ones"
-    words = Counter(normalized(word) for _, texts in feature.texts for word in set(map(normalized, texts)))
+    words = Counter(word for _, texts in feature.texts for word in set(map(normalized_word, texts)))
     if repeated := [word for word, count in words.items() if count > 1]:
         yield "texts", f"{', '.join(repeated)} stand for more than one code"
 
 
-def _values(feature: Feature) -> Iterator[tuple[str, str]]:
-    if feature.kind is Kind.QUANTITY:
-        if feature.limits is None:
-            yield "kind", "a quantity needs limits = [lowest, highest]"
-        for key in ("codes", "texts", "ordered"):
-            if getattr(feature, key):
-                yield key, f"a quantity has no {key}"
-        return
+def _quantity(feature: Feature) -> Iterator[tuple[str, str]]:
+    if feature.limits is None:
+        yield "kind", "a quantity needs limits = [lowest, highest]"
+    for key in ("codes", "texts", "ordered"):
+        if getattr(feature, key):
+            yield key, f"a quantity has no {key}"
+
+
+def _code(feature: Feature) -> Iterator[tuple[str, str]]:
     if feature.limits is not None:
         yield "limits", "a code has no limits"
     if feature.whole:
@@ -128,6 +149,9 @@ def _values(feature: Feature) -> Iterator[tuple[str, str]]:
         yield "codes", "a code needs at least two codes"
     if any(not 0 <= code <= _HIGHEST_CODE for code, _ in feature.codes):
         yield "codes", f"codes must be whole numbers from 0 to {_HIGHEST_CODE}, or texts"
+    for key in ("missing", "hints") if feature.labels else ():
+        if getattr(feature, key):
+            yield key, f"codes that are texts have no {key}: only null means missing, and other texts are invalid"
 
 
 def _is_valid(feature: Feature, value: float) -> bool:
@@ -227,6 +251,9 @@ def _map(table: FeatureTable, name: str, codes: Mapping[int, int | None]) -> Ite
     feature = table.by_name.get(name)
     if feature is None or feature.kind is not Kind.CODE:
         yield f"{name} is not a field with codes"
+        return
+    if feature.labels:
+        yield f"{name}: a coding cannot map codes that are texts"
         return
     for theirs, ours in codes.items():
         if ours is None and feature.required:

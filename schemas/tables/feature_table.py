@@ -59,8 +59,8 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
     fractions. `codes` maps each valid code to its meaning, in ascending order; models treat `ordered` codes as
     a number, others as labels. If codes are texts, `labels` has them: a record has the text, a matrix its position.
     `missing` are numbers that mean "not measured", as JSON null does. A `required` field may not be missing. `aliases`
-    are other names of the field, and `texts` the words for its codes, in tabular files; case, and all characters except
-    letters and digits, are ignored. `ucum` maps UCUM codes to the factor that converts them to `unit`, for quantities
+    are other names of the field, and `texts` the words for its codes, in tabular files; case, blanks and
+    punctuation are ignored. `ucum` maps UCUM codes to the factor that converts them to `unit`, for quantities
     in FHIR; `fhir` are standard codes that mean this field.
     """
 

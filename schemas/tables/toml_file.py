@@ -5,15 +5,17 @@ docs/feature-table.md describes the file.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
 from schemas.errors import DataError, DependencyError
-from schemas.tables.checks import Keys, Problem, table_problems
+from schemas.tables.checks import Keys, Problem, feature_problems, table_problems
 from schemas.tables.feature_table import (
     PATIENT_ID,
     Coding,
@@ -36,6 +38,9 @@ _MISSING: Final = "missing"
 _ALL_OPTIONAL: Final = "all optional"
 _YES_NO: Final = ((0, "no"), (1, "yes"))
 _TRUE_FALSE: Final = ((0, ("no", "n", "false", "f")), (1, ("yes", "y", "true", "t")))
+_INTEGER: Final = re.compile(r"0|-?[1-9][0-9]*")
+_TOML_PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)")
+_REQUIRED: Final = ("name", "version", "outcome", "feature")
 _Spec = TypeVar("_Spec", bound=msgspec.Struct)
 
 
@@ -128,10 +133,10 @@ class _FhirSpec(msgspec.Struct):
 
 
 class _TableSpec(msgspec.Struct):
-    name: str
-    version: str
-    outcome: dict[str, Any]
-    feature: tuple[dict[str, Any], ...]
+    name: str = ""
+    version: str = ""
+    outcome: dict[str, Any] = {}
+    feature: tuple[dict[str, Any], ...] = ()
     title: str = ""
     headerless: bool = False
     example: dict[str, float | int | str] = {}
@@ -150,14 +155,18 @@ def read_table(content: bytes, source: str) -> FeatureTable:
     """Return the table in a TOML file. Raises InvalidTableError; `source` is the file's name in its texts."""
     try:
         text = content.decode()
-        document = tomllib.loads(text)
     except UnicodeDecodeError as error:
-        raise InvalidTableError((f"{source}: is not UTF-8 text",)) from error
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InvalidTableError((f"{source}:{line}: is not UTF-8 text",)) from error
+    try:
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InvalidTableError((f"{source}: is not TOML: {error}",)) from error
+        place = _TOML_PLACE.search(str(error))
+        line = int(place[1] or text.rstrip().count("\n") + 1) if place else 1
+        raise InvalidTableError((f"{source}:{line}: is not TOML: {_TOML_PLACE.sub('', str(error))}",)) from error
     reader = _Reader()
     table = reader.table(document)
-    problems = reader.problems or table_problems(table)
+    problems = [*reader.problems, *(table_problems(table) if reader.is_complete else [])]
     if problems:
         lines = TomlLines(text, document)
         placed = sorted((lines.of(problem.path), problem.text) for problem in problems)
@@ -175,16 +184,22 @@ def read_table_file(path: Path) -> FeatureTable:
 
 
 class _Reader:
-    """Converts the parsed document, and collects the problems of its form; each key is converted by itself."""
+    """Converts the parsed document, and collects the problems of its form; each key is converted by itself.
+
+    `is_complete` says whether the table has all that the file describes, so that it can be checked as a whole.
+    """
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
+        self.is_complete = True
 
     def table(self, document: Mapping[str, Any]) -> FeatureTable:
-        spec = self._spec(_TableSpec, document, ())
-        if spec is None:
-            return _EMPTY
-        outcome = self._spec(_OutcomeSpec, spec.outcome, ("outcome",))
+        for key in [key for key in _REQUIRED if key not in document]:
+            self._add((), f"{key} is required")
+            self.is_complete = False
+        # Its parts are read even if it has problems itself.
+        spec = self._spec(_TableSpec, document, ()) or _TableSpec()
+        outcome = self._spec(_OutcomeSpec, spec.outcome, ("outcome",)) if spec.outcome else None
         population = self._spec(_PopulationSpec, spec.population, ("population",))
         plausible = spec.plausible and self._spec(_PlausibleSpec, spec.plausible, ("plausible",))
         features = [self._spec(_FeatureSpec, each, ("feature", i)) for i, each in enumerate(spec.feature)]
@@ -192,9 +207,13 @@ class _Reader:
         subgroups = [self._spec(_SubgroupSpec, each, ("subgroup", i)) for i, each in enumerate(spec.subgroup)]
         codings = [self._spec(_CodingSpec, each, ("coding", i)) for i, each in enumerate(spec.coding)]
         fhir = None if spec.fhir is None else self._spec(_FhirSpec, spec.fhir, ("fhir",))
-        if self.problems or outcome is None or population is None:
-            return _EMPTY
         built = tuple(self._feature(each, ("feature", i)) for i, each in enumerate(features) if each is not None)
+        if not self.is_complete or outcome is None or population is None:
+            self.is_complete = False
+            places = (place for place, each in enumerate(features) if each is not None)
+            for place, feature in zip(places, built, strict=True):
+                self.problems += feature_problems(place, feature)
+            return _EMPTY
         by_name = {feature.name: feature for feature in built}
         own = Outcome(**msgspec.structs.asdict(outcome))
         return FeatureTable(
@@ -218,23 +237,23 @@ class _Reader:
         )
 
     def _spec(self, kind: type[_Spec], found: Mapping[str, Any], path: Keys) -> _Spec | None:
-        """Convert a table of the document, key by key; None if there are problems."""
-        fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
-        values, wrong = {}, False
+        """Convert a table of the document, key by key; None if a value is wrong or a required key is absent."""
+        fields = _fields(kind)
+        values: dict[str, Any] = {}
+        absent = [key for key, field in fields.items() if field.required and key not in found]
+        for key in absent:
+            self._add(path, f"{_named(path)}{key} is required")
         for key, raw in found.items():
             if key not in fields:
                 self._add((*path, key), f"unknown key {key}; there are {', '.join(fields)}")
-                wrong = True
                 continue
             try:
-                values[key] = msgspec.convert(raw, fields[key].type)
+                values[fields[key].name] = msgspec.convert(raw, fields[key].type)
             except msgspec.ValidationError as error:
                 self._add((*path, key), f"{key}: {_plain(error)}")
-                wrong = True
-        for key in [key for key, field in fields.items() if field.required and key not in found]:
-            self._add(path, f"{_named(path)}{key} is required")
-            wrong = True
-        return None if wrong else msgspec.convert(dict(found), kind)
+                absent.append(key)
+        self.is_complete &= not absent
+        return None if absent and kind is not _TableSpec else kind(**values)
 
     def _feature(self, spec: _FeatureSpec, path: Keys) -> Feature:
         codes, labels, texts = self._codes(spec, path)
@@ -341,7 +360,13 @@ def _numbers(name: str, codes: Sequence[int | str], features: Mapping[str, Featu
 
 
 def _is_integer(key: str) -> bool:
-    return key.removeprefix("-").isascii() and key.removeprefix("-").isdigit()
+    return _INTEGER.fullmatch(key) is not None
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> Mapping[str, msgspec.structs.FieldInfo]:
+    """Return the fields of a table of the document, by their keys."""
+    return {field.encode_name: field for field in msgspec.structs.fields(kind)}
 
 
 def _plain(error: msgspec.ValidationError) -> str:

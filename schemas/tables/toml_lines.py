@@ -21,7 +21,8 @@ class TomlLines:
             keys = _chain(parsed)
             if statement.startswith("["):
                 table = self._table(keys, document, counts, is_array=statement.startswith("[["))
-                self._lines.setdefault(table, line)
+                for length in range(1, len(table) + 1):
+                    self._lines.setdefault(table[:length], line)
             else:
                 for length in range(1, len(keys) + 1):
                     self._lines.setdefault((*table, *keys[:length]), line)
