@@ -1,0 +1,168 @@
+"""Training, evaluation and the whole stream with other people's patients and tables, on three public cohorts."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+from sklearn.datasets import load_breast_cancer
+
+from schemas.errors import DataError
+from schemas.tables.toml_file import read_table_file
+from scoring.scorer import Scorer
+from tests.support.uci import UCI
+from training.data.frames import features, read_snapshot, site_rows
+from training.data.labelled import LabelColumns
+from training.pipeline import OwnPatients, TrainingRequest, TrainingResult, load_patients, train
+
+HEARTSTREAM: Final = str(Path(sys.executable).with_name("heartstream"))
+TABLES: Final = Path(__file__).parents[2] / "tables"
+COHORTS: Final = Path(__file__).resolve().parents[4] / "shared" / "data" / "cohorts"
+with_cohorts = pytest.mark.skipif(not COHORTS.is_dir(), reason="the cohorts stand beside the repository only")
+
+
+class Cohort(NamedTuple):
+    """A cohort: its table and file, and the ROC-AUC and Brier score of a plain logistic regression, in 5 folds."""
+
+    name: str
+    patients: int
+    events: int
+    roc_auc: float
+    brier: float
+
+
+WHAS500 = Cohort("whas500", 500, 138, 0.81, 0.150)
+FLCHAIN = Cohort("flchain", 7_679, 935, 0.82, 0.082)
+WDBC = Cohort("wdbc", 569, 212, 0.99, 0.025)
+each_cohort = pytest.mark.parametrize(
+    "cohort",
+    [pytest.param(WHAS500, marks=with_cohorts), pytest.param(FLCHAIN, marks=with_cohorts), WDBC],
+    ids=lambda cohort: cohort.name,
+)
+
+
+def data_of(cohort: Cohort, folder: Path) -> Path:
+    """Return the labelled file of a cohort."""
+    if cohort is not WDBC:
+        return COHORTS / f"{cohort.name}.csv"
+    path = folder / "wdbc.csv"
+    load_breast_cancer(as_frame=True).frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained_on() -> dict[str, TrainingResult]:
+    """Results by cohort: each is trained once."""
+    return {}
+
+
+@pytest.fixture
+def result(
+    cohort: Cohort, trained_on: dict[str, TrainingResult], tmp_path_factory: pytest.TempPathFactory
+) -> TrainingResult:
+    if cohort.name not in trained_on:
+        folder = tmp_path_factory.mktemp(cohort.name)
+        own = OwnPatients(data_of(cohort, folder), read_table_file(TABLES / f"{cohort.name}.toml"))
+        trained_on[cohort.name] = train(TrainingRequest(folder / "model", quick=True, model_version="1", patients=own))
+    return trained_on[cohort.name]
+
+
+@each_cohort
+def test_the_report_is_plausible_beside_a_plain_regression(cohort: Cohort, result: TrainingResult) -> None:
+    """Patients and events are all there but duplicates, and the best model is as good as the published figures."""
+    data = result.manifest.data
+    assert (data.rows + result.duplicates, data.positives) == (cohort.patients, cohort.events)
+    best = next(each for each in result.cross_validations if each.name == result.selection.best)
+    assert best.metrics["roc_auc"].mean == pytest.approx(cohort.roc_auc, abs=0.02)
+    assert best.metrics["brier"].mean == pytest.approx(cohort.brier, abs=0.006)
+
+
+@each_cohort
+def test_the_card_speaks_of_these_patients_alone(cohort: Cohort, result: TrainingResult) -> None:
+    """It has the table's words for patients and outcome, and no sentence about UCI's."""
+    card = (result.folder / "model-card.md").read_text()
+    table = read_table_file(TABLES / f"{cohort.name}.toml")
+    assert table.population.who in card
+    assert f"patients, {cohort.events} with {table.outcome.event} (" in card
+    assert not re.findall(r"(?i)\b(cleveland|angiogra\w+|chest pain|uci|kaggle|thal|with(out)? disease)\b", card)
+
+
+@each_cohort
+def test_every_model_is_compiled_and_scores_like_scikit_learn(result: TrainingResult) -> None:
+    """No model needs the fallback; risks, intervals, reasons and the names of missing fields are there."""
+    for name in result.manifest.models:
+        scorer = Scorer.from_directory(result.folder, name)
+        assert (scorer.fallback_reason, scorer.engine in {"linear", "onnx"}) == (None, True)
+        assert scorer.compiled.table.digest == result.table.digest
+    linear = Scorer.from_directory(result.folder, "logistic_regression")
+    found = linear.explain(linear.compiled.reference_cases)
+    assert found.contributions is not None
+    assert found.contributions.shape == (1024, len(result.table.features))
+
+
+@each_cohort
+def test_the_stream_accounts_for_every_record(result: TrainingResult) -> None:
+    """`heartstream demo` runs broker, worker and gateway with the model, with invalid records among the others."""
+    run = subprocess.run(
+        [HEARTSTREAM, "demo", "--model", str(result.folder), "--records", "300", "--rate", "300", "--bad-share", "0.2"],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert (run.returncode, "lost 0, repeated 0, wrong outcome 0" in run.stdout) == (0, True), run.stdout + run.stderr
+
+
+@with_cohorts
+@pytest.mark.parametrize("cohort", [FLCHAIN], ids=["flchain"])
+def test_text_codes_are_scored_from_a_file(result: TrainingResult, tmp_path: Path) -> None:
+    """A CSV of patients with F, M, no and yes is scored, and a number in place of a text is rejected."""
+    with (COHORTS / "flchain.csv").open(encoding="utf-8") as source:
+        rows = list(csv.reader(source))
+    path, scores, errors = (tmp_path / name for name in ("patients.csv", "scores.ndjson", "errors.ndjson"))
+    with path.open("w", newline="", encoding="utf-8") as target:
+        csv.writer(target).writerows([row[:-1] for row in rows[:101]] + [["x", "70", "0", *rows[1][3:-1]]])
+    options = ("-o", str(scores), "--errors", str(errors), "--model", str(result.folder))
+    run = subprocess.run([HEARTSTREAM, "score", str(path), *options], capture_output=True, text=True, check=False)
+    assert "100 scored, 1 rejected" in run.stderr, run.stderr
+    (error,) = map(json.loads, errors.read_text().splitlines())
+    assert [(each["code"], each["pointer"]) for each in error["errors"]] == [("impossible_code", "/sex")]
+
+
+def own(path: Path, **columns: str) -> TrainingRequest:
+    return TrainingRequest(path.parent / "model", patients=OwnPatients(path, UCI.table, LabelColumns(**columns)))
+
+
+def written(path: Path, outcome: str = "num", **more: str) -> Path:
+    """Write Cleveland's patients as a hospital would have them."""
+    rows = site_rows(read_snapshot(("cleveland",)), "cleveland")
+    frame = rows.drop(columns=["site", "num"]).assign(**{outcome: (rows["num"] > 0).astype(int)}, **more)
+    frame.to_csv(path, index=False)
+    return path
+
+
+def test_the_built_in_table_trains_on_own_patients(tmp_path: Path) -> None:
+    """The same fields of another hospital: all its rows train; outcome and hospital are in columns of its own."""
+    path = written(tmp_path / "own.csv", "Diseased", Ward="north")
+    found = load_patients(own(path, outcome="diseased", site="ward"))
+    assert (found.training_site, {*found.frame["site"]}, found.file) == (None, {"north"}, "own.csv")
+    assert (features(found.training_rows).shape, int(found.frame["num"].sum())) == ((303, 13), 139)
+
+
+def test_a_missing_outcome_column_names_the_option(tmp_path: Path) -> None:
+    """The columns that would do, and --outcome."""
+    with pytest.raises(DataError, match=r"there is no column num or target .*: --outcome names another"):
+        load_patients(own(written(tmp_path / "own.csv", "diseased")))
+
+
+def test_command_refuses_options_without_their_file(tmp_path: Path) -> None:
+    """A table without patients would be ignored silently."""
+    arguments = ("train", "--table", str(TABLES / "wdbc.toml"), "--output", str(tmp_path / "model"))
+    run = subprocess.run([HEARTSTREAM, *arguments], capture_output=True, text=True, check=False)
+    assert (run.returncode, "need --data FILE" in run.stderr) == (78, True), run.stderr
