@@ -48,7 +48,7 @@ class Terminal:
         done = subprocess.run(  # noqa: S603  # the commands of this file
             ["/bin/bash", "-c", command], capture_output=True, text=True, env=self._environment, cwd=ROOT, check=False
         )
-        self.print_line(shown, (done.stdout + done.stderr).rstrip().splitlines()[-last:])
+        self.say(shown, (done.stdout + done.stderr).rstrip().splitlines()[-last:])
 
     def say(self, shown: str, lines: list[str]) -> None:
         """Keep a command and its lines."""
