@@ -20,7 +20,7 @@ MOST_OPTIONAL: Final = 10
 """Each set of missing fields has a model of its own: 1,024 of them."""
 _HIGHEST_CODE: Final = 99
 _MOST_COMBINATIONS: Final = 10_000
-_TABLE_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
+TABLE_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,39}")
 _FIELD_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 _OPERATION: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
@@ -83,7 +83,7 @@ def _is_example(feature: Feature, value: float | str | None) -> bool:
 
 
 def _identity(table: FeatureTable) -> Iterator[Problem]:
-    if not _TABLE_NAME.fullmatch(table.name):
+    if not TABLE_NAME.fullmatch(table.name):
         yield Problem(("name",), "name must be lower-case letters, digits and hyphens, beginning with a letter")
     if not _VERSION.fullmatch(table.version):
         yield Problem(("version",), "version must be letters, digits, and any of . _ / -")
@@ -212,7 +212,7 @@ def _groups(table: FeatureTable) -> Iterator[Problem]:
         values = dict(zip(used, combination, strict=True))
         members = [each.name for each in table.groups if all(values[name] in its for name, its in each.where.items())]
         if len(members) != 1:
-            who = ", ".join(f"{name} = {value}" for name, value in values.items())
+            who = ", ".join(f"{name} = {_sent(table.by_name[name], value)}" for name, value in values.items())
             where = f"several groups: {', '.join(members)}" if members else "no group"
             yield Problem(("group", 0), f"patients with {who} are in {where}")
 
@@ -227,6 +227,10 @@ def _subgroups(table: FeatureTable) -> Iterator[Problem]:
             yield Problem((*at, "codes"), f"{each.field} has only the codes {_codes(feature)}")
         if bool(each.codes) == (each.at_least is not None or each.below is not None):
             yield Problem(at, f"{each.name}: give either codes, or at_least and below")
+
+
+def _sent(feature: Feature, code: int) -> int | str:
+    return feature.labels[code] if feature.labels else code
 
 
 def _codes(feature: Feature) -> str:

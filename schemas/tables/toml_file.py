@@ -226,7 +226,7 @@ class _Reader:
             gaps=spec.gaps or _gaps(built),
             distinctive=_distinctive(built) if spec.distinctive is None else spec.distinctive,
             plausible=Plausible(**msgspec.structs.asdict(plausible)) if plausible else None,
-            common_gap=spec.common_gap or ("" if spec.gaps else _ALL_OPTIONAL),
+            common_gap=spec.common_gap or ("" if spec.gaps else next(reversed(_gaps(built)), "")),
             outcome=own,
             population=Population(population.who, population.licence),
             features=built,
@@ -376,7 +376,7 @@ def _plain(error: msgspec.ValidationError) -> str:
         text = text.replace(theirs, ours)
     for theirs, ours in (("Object contains unknown field", "unknown key"), ("Object missing required field", "no key")):
         text = text.replace(theirs, ours)
-    return text.replace("`", "").replace("Expected", "expected").replace("object", "table")
+    return (text[:1].lower() + text[1:]).replace("`", "").replace("object", "table")
 
 
 def _named(path: Keys) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Final
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from schemas.tables.feature_table import Feature
-from tests.support.uci import FEATURE_NAMES, FEATURES, FOREIGN_NAMES
+from schemas.tables.builtin import UCI_HEART
+from schemas.tables.feature_table import Feature, FeatureTable
+from tests.support.uci import FEATURE_NAMES
 
 Member = tuple[str, str]
 """A key and a value, both as JSON text."""
@@ -61,21 +63,26 @@ def legal_numbers(feature: Feature) -> SearchStrategy[float]:
         return st.sampled_from([code for code, _ in feature.codes])
     if feature.whole:
         return st.integers(int(low), int(high))
-    return st.floats(low, high) | st.integers(int(low) * 10, int(high) * 10).map(lambda tenths: tenths / 10)
+    return st.floats(low, high) | st.integers(math.ceil(low * 10), math.floor(high * 10)).map(
+        lambda tenths: tenths / 10
+    )
 
 
-def legal_values(feature: Feature) -> SearchStrategy[float | None]:
-    """Draw any valid value of a field: a number, and null or a code for missing where that is allowed."""
-    if feature.required:
-        return legal_numbers(feature)
-    return legal_numbers(feature) | st.sampled_from([None, *feature.missing])
+def legal_values(feature: Feature) -> SearchStrategy[float | str | None]:
+    """Draw any valid value of a field: a number or text, and null or a code for missing where that is allowed."""
+    valid = st.sampled_from(feature.labels) if feature.labels else legal_numbers(feature)
+    return valid if feature.required else valid | st.sampled_from([None, *feature.missing])
 
 
 @st.composite
-def notations(draw: DrawFn, value: float | None) -> str:
-    """Draw one of the many notations of a number in JSON."""
+def notations(draw: DrawFn, value: float | str | None) -> str:
+    """Draw one of the many notations of a number or text in JSON."""
     if value is None:
         return "null"
+    if isinstance(value, str):
+        units = value.encode("utf-16-be").hex()
+        escaped = "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
+        return draw(st.sampled_from([json.dumps(value), json.dumps(value, ensure_ascii=False), f'"{escaped}"']))
     if isinstance(value, float) and not value.is_integer():
         return draw(st.sampled_from([repr(value), f"{value!r}".replace("e", "E"), f"{value:.17e}", f"{value:.30f}"]))
     whole = int(value)
@@ -99,12 +106,13 @@ def patient_ids(draw: DrawFn) -> str:
 
 
 @st.composite
-def legal_members(draw: DrawFn) -> list[Member]:
+def legal_members(draw: DrawFn, table: FeatureTable = UCI_HEART) -> list[Member]:
     """Draw the members of a valid record, in any order."""
     members = [('"patient_id"', draw(patient_ids()))]
-    members += [(f'"{f.name}"', draw(notations(draw(legal_values(f))))) for f in FEATURES]
+    members += [(f'"{f.name}"', draw(notations(draw(legal_values(f))))) for f in table.features]
     if draw(st.booleans()):
-        members.append(('"coding"', draw(st.sampled_from(['"uci"', '"u\\u0063i"']))))
+        own = table.own_coding
+        members.append(('"coding"', draw(st.sampled_from([f'"{own}"', f'"{own[0]}\\u{ord(own[1]):04x}{own[2:]}"']))))
     return draw(st.permutations(members)) if draw(st.booleans()) else members
 
 
@@ -115,38 +123,41 @@ def written(members: list[Member], space: str = " ") -> bytes:
 
 
 @st.composite
-def legal_records(draw: DrawFn) -> bytes:
+def legal_records(draw: DrawFn, table: FeatureTable = UCI_HEART) -> bytes:
     """Draw the bytes of a valid record."""
-    return written(draw(legal_members()), draw(st.sampled_from(SPACES)))
+    return written(draw(legal_members(table)), draw(st.sampled_from(SPACES)))
 
 
 def _index(draw: DrawFn, members: list[Member]) -> int:
     return draw(st.integers(0, len(members) - 1))
 
 
-def _odd_value(draw: DrawFn, key: str) -> str:
+def _odd_value(draw: DrawFn, key: str, table: FeatureTable) -> str:
     if "patient_id" in key:
         return draw(st.sampled_from(ODD_IDS))
     if "coding" in key:
-        return draw(st.sampled_from(ODD_CODINGS))
+        return draw(st.sampled_from(ODD_CODINGS) | st.sampled_from(list(table.coding_by_name)).map(json.dumps))
+    labels = [label for feature in table.features for label in feature.labels]
+    if labels and draw(st.booleans()):
+        return json.dumps(draw(st.sampled_from([*labels, labels[0].upper(), f" {labels[0]}", "1", ""])))
     number = st.floats(allow_nan=False, allow_infinity=False).map(repr) | st.integers(-20, 2000).map(str)
     return draw(st.sampled_from(ODD_VALUES) | number)
 
 
-def _mutate_member(draw: DrawFn, members: list[Member]) -> None:
+def _mutate_member(draw: DrawFn, members: list[Member], table: FeatureTable) -> None:
     """Mutate one member, in place."""
     kind = draw(st.sampled_from(["value", "value", "value", "drop", "repeat", "repeat odd", "rename", "escape", "add"]))
     i = _index(draw, members)
     key, value = members[i]
     match kind:
         case "value":
-            members[i] = (key, _odd_value(draw, key))
+            members[i] = (key, _odd_value(draw, key, table))
         case "drop" if len(members) > 1:
             del members[i]
         case "repeat":
             members.insert(_index(draw, members), (key, value))
         case "repeat odd":
-            members.insert(_index(draw, members), (_escaped(draw, key), _odd_value(draw, key)))
+            members.insert(_index(draw, members), (_escaped(draw, key), _odd_value(draw, key, table)))
         case "rename":
             members[i] = (draw(st.sampled_from(ODD_KEYS) | st.text(max_size=12).map(json.dumps)), value)
         case "escape":
@@ -185,11 +196,11 @@ def _mutate_bytes(draw: DrawFn, value: bytes) -> bytes:
 
 
 @st.composite
-def near_records(draw: DrawFn) -> bytes:
+def near_records(draw: DrawFn, table: FeatureTable = UCI_HEART) -> bytes:
     """Draw the bytes of a valid record with a few mutations, or none."""
-    members = list(draw(legal_members()))
+    members = list(draw(legal_members(table)))
     for _ in range(draw(st.integers(0, 3))):
-        _mutate_member(draw, members)
+        _mutate_member(draw, members, table)
     spoil = draw(st.sampled_from(["nothing"] * 6 + ["space", "bytes"]))
     value = written(members, draw(st.sampled_from(ODD_SPACES if spoil == "space" else SPACES)))
     return _mutate_bytes(draw, value) if spoil == "bytes" else value
@@ -202,24 +213,24 @@ def anything() -> SearchStrategy[bytes]:
     return st.binary(max_size=200) | document.map(lambda found: json.dumps(found).encode())
 
 
-def values() -> SearchStrategy[bytes]:
+def values(table: FeatureTable = UCI_HEART) -> SearchStrategy[bytes]:
     """Draw a value that a topic may hold: mostly almost valid records."""
-    return st.one_of(near_records(), near_records(), near_records(), legal_records(), anything())
+    return st.one_of(near_records(table), near_records(table), near_records(table), legal_records(table), anything())
 
 
 @st.composite
-def json_objects(draw: DrawFn) -> Any:
+def json_objects(draw: DrawFn, table: FeatureTable = UCI_HEART) -> Any:
     """Draw a document as a JSON parser returns it: a record with a few values or fields changed, or none."""
     document: dict[str, Any] = {"patient_id": draw(st.text(st.characters(codec="utf-8"), min_size=1, max_size=128))}
-    document |= {feature.name: draw(legal_values(feature)) for feature in FEATURES}
+    document |= {feature.name: draw(legal_values(feature)) for feature in table.features}
     if draw(st.booleans()):
-        document["coding"] = draw(st.sampled_from(["uci", *FOREIGN_NAMES]))
+        document["coding"] = draw(st.sampled_from(list(table.coding_by_name)))
     odd = st.sampled_from(
         [None, True, False, "63", "?", "", [], {}, 0, -0.0, -9, -9.0, 63.0, 1.5, 4, 10**30, "x" * 129]
     )
     number = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-20, 2000)
     for _ in range(draw(st.integers(0, 2))):
-        document[draw(st.sampled_from([*FIELDS, "coding", "Age", "smoker"]))] = draw(odd | number)
+        document[draw(st.sampled_from(["patient_id", *table.names, "coding", "Age", "smoker"]))] = draw(odd | number)
     if draw(st.integers(0, 9)) == 0:
         del document[draw(st.sampled_from(sorted(document)))]
     return document

@@ -39,19 +39,12 @@ from schemas.records import (
     Source,
     WarningCode,
 )
+from scoring.compiled_table import CompiledTable
+from tests.support.decoding import decoded, fast_verdict, numbers_of
 from tests.support.examples import accepted
 from tests.support.record_strategies import FIELDS, legal_members, legal_records, values, written
-from tests.support.uci import (
-    CODINGS,
-    FEATURE_NAMES,
-    as_matrix,
-    blank_missing,
-    convert,
-    decode,
-    decode_coded,
-    legal_rows,
-    validate,
-)
+from tests.support.tables import each_table
+from tests.support.uci import FEATURE_NAMES, decode, decode_coded, validate
 
 COMPLETE = dict(accepted())["complete"].strip()
 MODEL = ModelRef("logistic_regression", "1.0", "0123456789abcdef")
@@ -62,58 +55,46 @@ VALIDATOR = Draft202012Validator(json_schema.score())
 MANY = settings(max_examples=1000)
 
 
-def fast_verdict(value: bytes) -> tuple[PatientRecord, list[float | None]] | None:
-    """Return what the decoder and the vectorized check accept of a value, the record and its numbers, or None."""
-    record = decode(value) or decode_coded(value)
-    if record is None:
-        return None
-    matrix = as_matrix([record])
-    blank_missing(matrix)
-    if isinstance(coding := coding_of(record), str):
-        convert(matrix, CODINGS[coding])
-        record = msgspec.structs.replace(record, coding="uci")
-    return (record, as_json_numbers(matrix[0].tolist())) if legal_rows(matrix)[0] else None
-
-
-def as_json_numbers(row: list[float]) -> list[float | None]:
-    return [None if number != number else number for number in row]  # noqa: PLR0124  # NaN alone differs from itself
-
-
+@each_table
 @MANY
-@given(values())
-def test_the_fast_path_accepts_only_what_the_slow_path_accepts(value: bytes) -> None:
+@given(data=st.data())
+def test_the_fast_path_accepts_only_what_the_slow_path_accepts(compiled: CompiledTable, data: st.DataObject) -> None:
     """What the decoder and the vectorized check accept, `validate` accepts with the same id, coding and numbers."""
-    fast = fast_verdict(value)
+    value = data.draw(values(compiled.table))
+    fast = fast_verdict(value, compiled)
     if fast is None:
         return
     record, numbers = fast
-    expected = validate(value)
+    expected = compiled.records.validate(value)
     assert isinstance(expected, PatientRecord)
     assert (expected.patient_id, coding_of(expected)) == (record.patient_id, coding_of(record))
-    assert [getattr(expected, name) for name in FEATURE_NAMES] == numbers
+    assert numbers_of(expected, compiled.table) == numbers
 
 
-@given(values())
-def test_the_vectorized_check_accepts_every_valid_record(value: bytes) -> None:
+@each_table
+@given(data=st.data())
+def test_the_vectorized_check_accepts_every_valid_record(compiled: CompiledTable, data: st.DataObject) -> None:
     """A record that the fast decoder and `validate` accept has no invalid row."""
-    if (decode(value) or decode_coded(value)) is not None and isinstance(validate(value), PatientRecord):
-        assert fast_verdict(value) is not None
+    value = data.draw(values(compiled.table))
+    if decoded(value, compiled) is not None and isinstance(compiled.records.validate(value), PatientRecord):
+        assert fast_verdict(value, compiled) is not None
 
 
-@given(legal_records())
-def test_every_valid_record_is_accepted(value: bytes) -> None:
+@each_table
+@given(data=st.data())
+def test_every_valid_record_is_accepted(compiled: CompiledTable, data: st.DataObject) -> None:
     """`validate` accepts a valid record in any JSON spelling."""
-    assert isinstance(validate(value), PatientRecord)
+    assert isinstance(compiled.records.validate(data.draw(legal_records(compiled.table))), PatientRecord)
 
 
-@given(legal_members())
-def test_valid_records_take_the_fast_path(members: list[tuple[str, str]]) -> None:
+@each_table
+@given(data=st.data())
+def test_valid_records_take_the_fast_path(compiled: CompiledTable, data: st.DataObject) -> None:
     """Only an escaped quote, which only the id can contain, sends a valid record to the slow path."""
+    members = data.draw(legal_members(compiled.table))
     value = written(members)
     quotes_around_the_id = 2
-    assert (dict(members)['"patient_id"'].count('"') == quotes_around_the_id) == (
-        (decode(value) or decode_coded(value)) is not None
-    )
+    assert (dict(members)['"patient_id"'].count('"') == quotes_around_the_id) == (decoded(value, compiled) is not None)
 
 
 @given(st.binary() | st.none())
