@@ -17,6 +17,27 @@ _SHORT: Final = {mark: re.compile(rb"(-?)([0-9]*)%b([0-9]*)" % re.escape(mark)) 
 """A number whose 0 before or after the decimal mark may be omitted, as in UCI's own files."""
 
 
+def json_number(cell: bytes, mark: bytes) -> bytes | None:
+    """Return a number with this decimal mark as JSON has it; None if the cell is not a number."""
+    if _is_plain(cell, mark):
+        return cell
+    found = _SHORT[mark].fullmatch(cell)
+    if found is None or not (found[2] or found[3]):
+        return None
+    number = b"%b%b.%b" % (found[1], found[2] or b"0", found[3] or b"0")
+    return number if NUMBER.fullmatch(number) else None
+
+
+def _is_plain(cell: bytes, mark: bytes) -> bool:
+    return NUMBER.fullmatch(cell) is not None and (mark == b"." or b"." not in cell)
+
+
+def missing_markers(options: TextOptions) -> Mapping[str, str]:
+    """Return the cells that mean "not measured", by their case-folded text."""
+    markers = NA_VALUES if options.na_values is None else tuple(options.na_values.split(","))
+    return {marker.strip().casefold(): marker.strip() for marker in markers}
+
+
 class CellReader:
     """Reads the cells of one file. Words for numbers are accepted only if the file is in the table's own coding.
 
@@ -25,8 +46,7 @@ class CellReader:
 
     def __init__(self, table: FeatureTable, decimal: str, options: TextOptions, coding: str | None) -> None:
         """`decimal` is the decimal mark of the file, `coding` the coding given by the user."""
-        markers = NA_VALUES if options.na_values is None else tuple(options.na_values.split(","))
-        self._markers = {marker.strip().casefold(): marker.strip() for marker in markers}
+        self._markers = missing_markers(options)
         self._mark = decimal.encode()
         self._names = table.names
         self.labelled = frozenset(feature.name for feature in table.features if feature.labels)
@@ -41,7 +61,7 @@ class CellReader:
 
     def is_plain(self, cell: bytes) -> bool:
         """Return whether a cell is a number that needs no interpretation in a field of numbers."""
-        return NUMBER.fullmatch(cell) is not None and (self._mark == b"." or b"." not in cell)
+        return _is_plain(cell, self._mark)
 
     def read(self, field: str, cell: bytes, count: int = 1) -> bytes | None:
         """Return the value of a cell that `count` rows share; text that is not a number is returned unchanged."""
@@ -50,9 +70,7 @@ class CellReader:
             return None
         if field in self.labelled:
             return self._word(field, bare, count)
-        if self.is_plain(bare):
-            return bare
-        return self._short(bare) or self._word(field, bare, count)
+        return json_number(bare, self._mark) or self._word(field, bare, count)
 
     def _word(self, field: str, cell: bytes, count: int) -> bytes | None:
         text = cell.decode(errors="replace")
@@ -66,14 +84,6 @@ class CellReader:
             return code
         # With decimal commas 1.234 may be a thousand: it must not pass for a number.
         return b" %b" % cell if NUMBER.fullmatch(cell) and field not in self.labelled else cell
-
-    def _short(self, cell: bytes) -> bytes | None:
-        """Convert a number that is not in JSON's format to JSON; None if it is not a number."""
-        found = _SHORT[self._mark].fullmatch(cell)
-        if found is None or not (found[2] or found[3]):
-            return None
-        number = b"%b%b.%b" % (found[1], found[2] or b"0", found[3] or b"0")
-        return number if NUMBER.fullmatch(number) else None
 
     def notes(self) -> list[str]:
         """Describe the interpreted cells."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import StringIO
 from itertools import islice
 from typing import Final
@@ -21,6 +21,7 @@ from schemas.tables.feature_table import Feature, FeatureTable
 
 SAMPLE_BYTES: Final = 1 << 16
 _SAMPLE_ROWS: Final = 1_000
+_COMPARED_ROWS: Final = 5
 _SEPARATORS: Final = (",", ";", "\t", "|")
 _SHOWN: Final = {"\t": "tabs", " ": "blanks"}
 _DIRECTIVE: Final = re.compile(rb"sep=(.)\r?\n", re.IGNORECASE)
@@ -62,18 +63,8 @@ class DialectDetector:
         A first line that is neither a header nor a row of a published file is returned as a header; `ColumnMapper.map`
         rejects it.
         """
-        directive = _DIRECTIVE.match(sample)
-        skipped = directive.end() if directive else 0
-        skipped += len(sample[skipped:]) - len(sample[skipped:].lstrip(b"\r\n"))
-        text = sample[skipped:].decode(errors="replace")
-        named = options.separator or (directive and directive[1].decode(errors="replace"))
-        delimiter = named or self._delimiter(text)
-        rows = [tuple(row) for row in islice(_rows(text, delimiter), _SAMPLE_ROWS)]
-        if len(sample) >= SAMPLE_BYTES and len(rows) > 1:
-            del rows[-1]  # It may be truncated.
+        skipped, delimiter, rows = _split(sample, options, self._delimiter)
         header = rows[0] if rows else ()
-        if any("\ufffd" in name for name in header):
-            raise DataError("its first line is not UTF-8; set --encoding, such as cp1252")
         is_published = not self._mapper.is_header(header) and self._is_published(rows)
         header, rows = (self._published, rows) if is_published else (header, rows[1:])
         decimal = options.decimal or self._decimal(header, rows)
@@ -115,14 +106,54 @@ class DialectDetector:
     def _decimal(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         """Return the decimal mark of the numbers. Raises DataError if both marks are used."""
         places = [place for place, name in enumerate(header) if self._mapper.field_of(name) in self._names]
-        cells = [row[place].strip() for row in rows for place in places if place < len(row)]
-        commas, points = (any(map(mark.fullmatch, cells)) for mark in (_COMMA, _POINT))
-        if commas and points:
-            raise DataError(
-                "numbers have decimal commas in some rows and decimal points in others; set --decimal to accept one of "
-                "them, and rows with the other are rejected"
-            )
-        return "," if commas else "."
+        return _decimal_mark([row[place] for row in rows for place in places if place < len(row)])
+
+
+def detect_any(sample: bytes, options: TextOptions) -> Dialect:
+    """Detect the dialect of a file of unknown columns with a header, in the same way. Raises DataError."""
+    skipped, delimiter, rows = _split(sample, options, _likely_delimiter)
+    header, rows = (rows[0], rows[1:]) if rows else ((), [])
+    decimal = options.decimal or _decimal_mark([cell for row in rows for cell in row])
+    return Dialect(delimiter, decimal, header, False, skipped, tuple(rows), ())
+
+
+def _split(
+    sample: bytes, options: TextOptions, delimiter_of: Callable[[str], str]
+) -> tuple[int, str, list[tuple[str, ...]]]:
+    """Return how many bytes precede the first line, the delimiter, and the first rows. Raises DataError."""
+    directive = _DIRECTIVE.match(sample)
+    skipped = directive.end() if directive else 0
+    skipped += len(sample[skipped:]) - len(sample[skipped:].lstrip(b"\r\n"))
+    text = sample[skipped:].decode(errors="replace")
+    named = options.separator or (directive and directive[1].decode(errors="replace"))
+    delimiter = named or delimiter_of(text)
+    rows = [tuple(row) for row in islice(_rows(text, delimiter), _SAMPLE_ROWS)]
+    if len(sample) >= SAMPLE_BYTES and len(rows) > 1:
+        del rows[-1]  # It may be truncated.
+    if any("\ufffd" in name for name in (rows[0] if rows else ())):
+        raise DataError("its first line is not UTF-8; set --encoding, such as cp1252")
+    return skipped, delimiter, rows
+
+
+def _likely_delimiter(text: str) -> str:
+    """Return the delimiter that yields most columns, if possible as many in each of the first rows."""
+
+    def columns(delimiter: str) -> tuple[bool, int]:
+        widths = [len(row) for row in islice(_rows(text, delimiter), _COMPARED_ROWS)] or [0]
+        return {*widths} == {widths[0]} != {1}, widths[0]
+
+    return max(_SEPARATORS, key=columns)
+
+
+def _decimal_mark(cells: Sequence[str]) -> str:
+    """Return the decimal mark of the numbers in cells. Raises DataError if both marks are used."""
+    commas, points = (any(mark.fullmatch(cell.strip()) for cell in cells) for mark in (_COMMA, _POINT))
+    if commas and points:
+        raise DataError(
+            "numbers have decimal commas in some rows and decimal points in others; set --decimal to accept one of "
+            "them, and rows with the other are rejected"
+        )
+    return "," if commas else "."
 
 
 def _rows(text: str, delimiter: str) -> Iterator[list[str]]:

@@ -22,6 +22,7 @@ from heartstream.cli import (
     replay,
     score,
     shadow,
+    table,
     top,
     topics,
     train,
@@ -35,6 +36,7 @@ app = App(
     help="Score patient records for heart disease, from Kafka, over HTTP and from files. Research and education only.",
 )
 app.command(data.app)
+app.command(table.app)
 app.command(train.train)
 app.command(evaluate.evaluate)
 app.command(model.app)
