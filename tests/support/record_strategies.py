@@ -84,7 +84,8 @@ def notations(draw: DrawFn, value: float | str | None) -> str:
         escaped = "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
         return draw(st.sampled_from([json.dumps(value), json.dumps(value, ensure_ascii=False), f'"{escaped}"']))
     if isinstance(value, float) and not value.is_integer():
-        return draw(st.sampled_from([repr(value), f"{value!r}".replace("e", "E"), f"{value:.17e}", f"{value:.30f}"]))
+        exact = [repr(value), f"{value!r}".replace("e", "E"), f"{value:.17e}", f"{value:.30f}"]
+        return draw(st.sampled_from([each for each in exact if float(each) == value]))
     whole = int(value)
     written = [
         f"{whole}",

@@ -25,7 +25,7 @@ def test_every_valid_record_is_decoded(name: str) -> None:
         assert decoded == compiled.records.validate(line)
 
 
-@each_table
+@pytest.mark.parametrize("name", [name for name in NAMES if (COHORTS / f"{name}.csv").is_file()])
 @pytest.mark.skipif(not COHORTS.is_dir(), reason="the cohorts stand beside the repository only")
 def test_every_patient_of_the_cohort_is_valid(name: str) -> None:
     """Columns, codes and limits are those of the published file, and so are the outcome and its values."""
