@@ -73,7 +73,10 @@ class CellReader:
         return json_number(bare, self._mark) or self._word(field, bare, count)
 
     def _word(self, field: str, cell: bytes, count: int) -> bytes | None:
-        text = cell.decode(errors="replace")
+        try:
+            text = cell.decode()
+        except UnicodeDecodeError:
+            return cell
         marker = self._markers.get(text.casefold())
         if marker is not None and text.casefold() not in self._own_texts.get(field, ()):
             self.missing[marker] += count

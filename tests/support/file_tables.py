@@ -93,7 +93,8 @@ REFUSED: tuple[bytes, list[object]] = (b"refused", [])
 def through_stream(values: Sequence[bytes], scorer: Scorer) -> tuple[bytes, list[object]]:
     """Return score lines and rejected rows as the core returns them for records of the topic, or `REFUSED`."""
     scores, errors, window = b"", [], SourceWindow()
-    outcomes = outcomes_of(reject_foreign_source(scorer.score(JsonBatch(values).decode(UCI)), window, UCI.table))
+    results = scorer.score(JsonBatch(values).decode(scorer.compiled))
+    outcomes = outcomes_of(reject_foreign_source(results, window, scorer.compiled.table))
     if window.is_foreign:
         return REFUSED
     for row, outcome in enumerate(outcomes, 1):
