@@ -35,8 +35,7 @@ class ServedModel(msgspec.Struct, frozen=True):
 
     `engine` is its inference engine, `training_range` the minimum and maximum of each field in training, `models` are
     the names of all models in its directory. `population` describes the training patients; `single_labels` explains,
-    for each patient group (women with chest pain 1 to 3, women with 4, men with 1 to 3, men with 4), a label set of
-    only label 0 and of only label 1.
+    for each patient group of the feature table, a label set of only label 0 and of only label 1.
     """
 
     model: ModelRef

@@ -1,6 +1,6 @@
 """MLflow's scoring protocol (`/ping`, `/invocations`), which SageMaker's clients speak as well: rows of a data frame.
 
-Each row has the 13 fields, by name; null means "not measured". A column `coding`, or `coding` in `params`, names the
+Each row has the fields, by name; null means "not measured". A column `coding`, or `coding` in `params`, names the
 coding of the rows; `patient_id` and other columns are ignored. The response is that of the model under `mlflow.pyfunc`:
 `risk`, and `low` and `high` of its 90% interval (null if it has none).
 """

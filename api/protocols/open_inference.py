@@ -1,9 +1,10 @@
 """The Open Inference Protocol v2 over HTTP, for clients of KServe, MLServer and Triton: records as tensors.
 
-A request has either one tensor `record` (BYTES: patient records as JSON), or one tensor for each of the 13 fields
-(numbers; null or -9 means "not measured") and optionally `patient_id` and `coding` (BYTES), one element per record. The
-request's parameter `coding` names the coding of records without such an element. The response has `risk`
-(FP64), `label` (INT64) and `score` (BYTES: the score object as JSON). An invalid record rejects the request.
+A request has either one tensor `record` (BYTES: patient records as JSON), or one tensor for each field, and optionally
+`patient_id` and `coding` (BYTES), one element per record. Fields are numbers, or BYTES if their codes are texts; null,
+an empty text or a number that the feature table has for it means "not measured". The request's parameter `coding` names
+the coding of records without such an element. The response has `risk` (FP64), `label` (INT64) and `score` (BYTES: the
+score object as JSON). An invalid record rejects the request.
 """
 
 from __future__ import annotations
@@ -207,8 +208,13 @@ def _rows(sent: InferRequest, table: FeatureTable) -> Iterator[dict[str, Any] | 
         raise InvalidRowsError(
             f"{len(unknown)} unknown input(s); known are {_RECORD}, {_ID}, {_CODING} and the {len(table.names)} fields"
         )
-    texts = {*_TEXTS, *(feature.name for feature in table.features if feature.labels)}
-    columns = {tensor.name: _column(tensor, is_text=tensor.name in texts) for tensor in sent.inputs}
+    labelled = {feature.name for feature in table.features if feature.labels}
+    columns = {
+        tensor.name: _label_column(tensor)
+        if tensor.name in labelled
+        else _column(tensor, is_text=tensor.name in _TEXTS)
+        for tensor in sent.inputs
+    }
     coding = check_coding(sent.parameters.get(_CODING))
     if len({len(column) for column in columns.values()}) > 1:
         raise InvalidRowsError("the inputs have different numbers of elements")
@@ -225,6 +231,12 @@ def _rows(sent: InferRequest, table: FeatureTable) -> Iterator[dict[str, Any] | 
     if coding is not None:
         columns.setdefault(_CODING, [coding] * count)
     return ({name: column[index] for name, column in columns.items()} for index in range(count))
+
+
+def _label_column(tensor: Tensor) -> list[str | None]:
+    """Return the elements of a field whose codes are texts; null and an empty text are null."""
+    filled = msgspec.structs.replace(tensor, data=["" if each is None else each for each in _flatten(tensor.data)])
+    return [each or None for each in _column(filled, is_text=True)]
 
 
 def _column(tensor: Tensor, *, is_text: bool) -> list[Any]:

@@ -6,7 +6,7 @@ nothing from other servers, and its policy allows no inline script or style.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,8 +36,36 @@ def routes(table: FeatureTable, *, live: bool) -> Iterator[web.RouteDef]:
 
 
 def fields(table: FeatureTable) -> dict[str, Any]:
-    """Return the feature table as the form needs it."""
-    return {"feature_table": table.identifier, "fields": [_described(feature) for feature in table.features]}
+    """Return the feature table as the page needs it: each field, code and example as records have it."""
+    outcome = table.outcome
+    return {
+        "feature_table": table.identifier,
+        "title": table.title,
+        "outcome": {
+            "meaning": outcome.meaning,
+            "horizon": outcome.horizon,
+            "text": outcome.text,
+            "event": outcome.event,
+        },
+        "groups": [
+            {name: [_sent(table.by_name[name], code) for code in codes] for name, codes in group.where.items()}
+            for group in table.groups
+        ],
+        "sections": [{"title": title, "fields": names} for title, names in table.form.sections.items()],
+        "examples": [{"title": title, "values": values} for title, values in _examples(table).items()],
+        "fields": [_described(feature) for feature in table.features],
+    }
+
+
+def _sent(feature: Feature, code: int) -> int | str:
+    return feature.labels[code] if feature.labels else code
+
+
+def _examples(table: FeatureTable) -> Mapping[str, Mapping[str, Any]]:
+    """Return the examples of the form, by title; by default that of the table."""
+    if table.form.examples:
+        return table.form.examples
+    return {"Example": {name: value for name, value in table.example.items() if name in table.by_name}}
 
 
 def _described(feature: Feature) -> dict[str, Any]:

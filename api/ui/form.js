@@ -2,43 +2,27 @@
 
 import { byId, capital, el } from "./dom.js";
 
-const GROUPS = [
-  ["Patient and symptoms", ["age", "sex", "cp"]],
-  ["At rest", ["trestbps", "chol", "fbs", "restecg"]],
-  ["Exercise test", ["thalach", "exang", "oldpeak", "slope"]],
-  ["Imaging", ["ca", "thal"]],
-];
-
 /** Options with more characters than this in total take a row of their own. */
 const LONG = 45;
 
-/** Invented but valid records; omitted fields are unknown. */
-export const EXAMPLES = {
-  low: {
-    age: 43, sex: 0, cp: 2, trestbps: 118, chol: 204, fbs: 0, restecg: 0,
-    thalach: 171, exang: 0, oldpeak: 0, slope: 1, ca: 0, thal: 3,
-  },
-  high: {
-    age: 64, sex: 1, cp: 4, trestbps: 152, chol: 281, fbs: 0, restecg: 2,
-    thalach: 128, exang: 1, oldpeak: 1.9, slope: 2, ca: 1, thal: 7,
-  },
-  sparse: { age: 56, sex: 1, cp: 3, trestbps: 138, thalach: 139, exang: 1 },
-};
-
 /** Return a short label of a field. */
-export const shortName = (field) => capital(field.meaning.replace(/ \(.*\)$/, "").replace(/ relative to rest$/, ""));
+export const shortName = (field) => capital(field.meaning.replace(/ \(.*\)$/, ""));
+
+/** Return the sections of the form, with fields that are in none of them at the end. */
+function sectionsOf(table) {
+  const placed = new Set(table.sections.flatMap((section) => section.fields));
+  const rest = table.fields.map((field) => field.name).filter((name) => !placed.has(name));
+  return [...table.sections, { title: table.sections.length ? "Other" : table.title, fields: rest }].filter((section) => section.fields.length);
+}
 
 export class PatientForm {
-  /** `ranges` has the minimum and maximum of each field in training, if known. */
-  constructor(holder, fields, ranges) {
-    this.fields = fields;
+  /** `table` is the response of /fields; `ranges` has the minimum and maximum of each field in training, if known. */
+  constructor(holder, table, ranges) {
+    this.fields = table.fields;
     this.inputs = new Map();
-    const named = new Map(fields.map((field) => [field.name, field]));
-    const grouped = GROUPS.map(([title, names]) => [title, names.filter((name) => named.has(name))]);
-    const rest = fields.map((field) => field.name).filter((name) => !GROUPS.some(([, names]) => names.includes(name)));
-    for (const [title, names] of [...grouped, ["Other", rest]]) {
-      if (!names.length) continue;
-      const parts = names.map((name) => this.#part(named.get(name), ranges[name]));
+    const named = new Map(this.fields.map((field) => [field.name, field]));
+    for (const { title, fields } of sectionsOf(table)) {
+      const parts = fields.map((name) => this.#part(named.get(name), ranges[name]));
       holder.append(el("fieldset", { class: "group card" }, el("legend", {}, title), el("div", { class: "grid" }, ...parts)));
     }
   }
@@ -104,7 +88,8 @@ export class PatientForm {
       invalidTarget: group,
       read: () => {
         const value = radios.find((radio) => radio.checked)?.value ?? "";
-        return value === "" ? null : Number(value);
+        // A code is sent as the table has it: a number or a text.
+        return field.codes.find(({ code }) => String(code) === value)?.code ?? null;
       },
       write: (value) => { for (const radio of radios) radio.checked = radio.value === String(value ?? ""); },
     });

@@ -1,8 +1,8 @@
 // The page: its three tabs, and scoring the form by the gateway.
 
 import { showCard } from "./card.js";
-import { byId, capital, el, json } from "./dom.js";
-import { EXAMPLES, PatientForm } from "./form.js";
+import { byId, el, json } from "./dom.js";
+import { PatientForm } from "./form.js";
 import { LiveView } from "./live.js";
 import { announcement, renderScore } from "./result.js";
 
@@ -63,10 +63,10 @@ async function predict(record) {
   }
 }
 
-function showScore(score, record, form, fields, model) {
+function showScore(score, record, form, table, model) {
   byId("problems").hidden = true;
-  byId("result").replaceChildren(...renderScore(score, record, fields, model));
-  byId("announcement").textContent = announcement(score, record, model);
+  byId("result").replaceChildren(...renderScore(score, record, table, model));
+  byId("announcement").textContent = announcement(score, record, table, model);
   byId("stale").hidden = true;
   form.clearErrors();
 }
@@ -83,7 +83,7 @@ function showError(response, problem, form) {
   return showProblems(`${count} correcting; nothing was scored`, form.showIssues(issues));
 }
 
-function connectForm(form, fields, model) {
+function connectForm(form, table, model) {
   const node = byId("patient");
   const changed = () => { byId("stale").hidden = !byId("risk"); };
   node.addEventListener("input", changed);
@@ -96,7 +96,7 @@ function connectForm(form, fields, model) {
     const [response, body] = await predict(record);
     button.removeAttribute("aria-disabled");
     if (response?.ok) {
-      showScore(body, record, form, fields, model);
+      showScore(body, record, form, table, model);
       // On narrow screens the result is below the form.
       if (matchMedia("(width < 64rem)").matches) byId("result-title").scrollIntoView({ block: "start" });
     } else showError(response, body, form);
@@ -108,13 +108,15 @@ function connectForm(form, fields, model) {
     byId("announcement").textContent = "The form is empty.";
     byId("result").replaceChildren(el("p", { class: "muted" }, "No score yet."));
   });
-  for (const button of document.querySelectorAll("[data-example]")) {
+  for (const { title, values } of table.examples) {
+    const button = el("button", { type: "button", class: "quiet" }, title);
     button.addEventListener("click", () => {
-      form.fill(EXAMPLES[button.dataset.example]);
+      form.fill(values);
       byId("problems").hidden = true;
       changed();
-      byId("announcement").textContent = `${capital(button.textContent)}: the form is filled in.`;
+      byId("announcement").textContent = `${title}: the form is filled in.`;
     });
+    byId("examples").append(button);
   }
 }
 
@@ -122,9 +124,9 @@ async function start() {
   connectTabs();
   try {
     const [table, model] = await Promise.all([json("fields"), json("model")]);
-    const form = new PatientForm(byId("fields"), table.fields, model.training_range);
-    connectForm(form, new Map(table.fields.map((field) => [field.name, field])), model);
-    byId("served").textContent = `${model.model.name} ${model.model.version}, ${model.model.digest.slice(0, 8)}`;
+    const form = new PatientForm(byId("fields"), table, model.training_range);
+    connectForm(form, table, model);
+    byId("served").textContent = `${table.title}: ${model.model.name} ${model.model.version}, ${model.model.digest.slice(0, 8)}`;
     byId("live-population").textContent = `Risks by a model that was trained on ${model.population}.`;
     live = new LiveView(model.threshold);
     if (!byId("live").hidden) live.start();

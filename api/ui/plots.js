@@ -14,7 +14,7 @@ function figure(title, description, caption, picture) {
     el("div", { role: "img", "aria-label": description }, picture), el("figcaption", { class: "muted small" }, caption));
 }
 
-/** Calibration: the share of patients with disease by predicted risk; null if the report does not have it. */
+/** Calibration: the share of patients with the outcome by predicted risk; null if the report does not have it. */
 function calibration(report) {
   const bins = report.full?.curves.calibration;
   if (!bins?.length) return null;
@@ -30,8 +30,8 @@ function calibration(report) {
     svg("line", { class: "ideal", x1: toX(0), y1: toY(0), x2: toX(1), y2: toY(1) }), ...marks, ...steps,
     text(toX(0.5), SIDE - 6, "predicted risk", { "text-anchor": "middle" }));
   const summary = bins.map(({ risk, share }) => `${percent(risk)}: ${percent(share.value)}`).join("; ");
-  return figure("Calibration", `Share with disease by predicted risk. ${summary}`,
-    "Share of patients with disease by predicted risk, out of fold, with 95% intervals. The dashed line is perfect calibration.", picture);
+  return figure("Calibration", `Share with the outcome by predicted risk. ${summary}`,
+    "Share of patients with the outcome by predicted risk, out of fold, with 95% intervals. The dashed line is perfect calibration.", picture);
 }
 
 /** Sensitivity by missing fields, of this model and of the usual pipeline at the same specificity. */

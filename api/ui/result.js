@@ -3,41 +3,45 @@
 import { capital, el, joinWords, percent, setProperties } from "./dom.js";
 import { shortName } from "./form.js";
 
-/** Return what the label set means for a patient of a group (see `single_labels` of /model). */
-export function verdict(labels, group, model) {
+/** Return what the label set of a record means (see `single_labels` of /model). */
+function verdict(labels, record, table, model) {
   if (labels === null || labels === undefined) return "This model does not say which outcomes fit this risk.";
-  if (labels.length !== 1) return "Uncertain: the risk fits patients with disease and patients without.";
-  return model.single_labels[group][labels[0]];
+  if (labels.length !== 1) return `Uncertain: the risk fits patients with ${table.outcome.event} and patients without.`;
+  return model.single_labels[groupOf(record, table.groups)][labels[0]];
 }
 
-/** Return the index of a record's patient group. */
-const groupOf = (record) => 2 * record.sex + (record.cp === 4 ? 1 : 0);
+/** Return the index of a record's patient group; without groups, all patients are one. */
+function groupOf(record, groups) {
+  const isIn = (where) => Object.entries(where).every(([name, codes]) => codes.includes(record[name]));
+  return Math.max(0, groups.findIndex(isIn));
+}
 
 const between = ([low, high]) => `${percent(low)} to ${percent(high)}`;
 
 /** Return a score as one sentence for screen readers. */
-export function announcement(score, record, model) {
+export function announcement(score, record, table, model) {
   const interval = score.interval ? `, 90% interval ${between(score.interval)}` : "";
-  return `Risk ${percent(score.risk, 1)}${interval}. ${verdict(score.label_set, groupOf(record), model)}`;
+  return `Risk ${percent(score.risk, 1)}${interval}. ${verdict(score.label_set, record, table, model)}`;
 }
 
-/** Build the nodes for a score. `fields` maps names to fields, `model` is the response of /model. */
-export function renderScore(score, record, fields, model) {
+/** Build the nodes for a score. `table` is the response of /fields, `model` that of /model. */
+export function renderScore(score, record, table, model) {
+  const fields = new Map(table.fields.map((field) => [field.name, field]));
   const name = (field) => (fields.has(field) ? shortName(fields.get(field)) : field);
   return [
     el("div", { class: "headline" },
       el("p", { class: "risk", id: "risk" }, percent(score.risk, 1)),
-      el("p", { class: "muted" }, "risk of at least 50% narrowing of a coronary vessel"),
+      el("p", { class: "muted" }, `risk of ${table.outcome.text}`),
       el("p", { class: "population" }, `Trained on ${model.population}.`)),
     scale(score),
     ...interval(score),
-    el("p", { class: "verdict" }, verdict(score.label_set, groupOf(record), model)),
+    el("p", { class: "verdict" }, verdict(score.label_set, record, table, model)),
     el("p", { class: "muted small" },
       `${score.label ? "At or above" : "Below"} the threshold of ${percent(score.threshold)}: label ${score.label}.`),
     ...next(score.measure_next, name),
     ...warnings(score.warnings, fields, model.training_range, name),
     ...reasons(score.reasons, name),
-    facts(score, name),
+    facts(score, fields.size, name),
   ];
 }
 
@@ -113,13 +117,13 @@ function warnings(found, fields, ranges, name) {
   return [el("div", { class: "warnings" }, el("h3", {}, "Take care"), el("ul", {}, ...items.map((text) => el("li", {}, text))))];
 }
 
-function facts(score, name) {
+function facts(score, count, name) {
   const used = score.pattern === null ? "one model; averages stand in for what is missing"
-    : score.pattern === "complete" ? "all 13 fields"
+    : score.pattern === "complete" ? `all ${count} fields`
       : `sub-model without ${joinWords(score.pattern.split("+"))}`;
   const rows = [
     ["Pattern used", used],
-    ["Not measured", score.missing.length ? score.missing.map(name).join("; ") : "nothing: all 13 fields are known"],
+    ["Not measured", score.missing.length ? score.missing.map(name).join("; ") : `nothing: all ${count} fields are known`],
     ["Model", `${score.model.name} ${score.model.version} (${score.model.digest.slice(0, 8)})`],
   ];
   return el("dl", { class: "facts" }, ...rows.flatMap(([term, text]) => [el("dt", {}, term), el("dd", {}, text)]));

@@ -86,7 +86,7 @@ def _served(model: Path) -> Iterator[str]:
 
 
 def _take_score(page: Page) -> None:
-    page.click("[data-example=sparse]")
+    page.get_by_role("button", name="Little known").click()
     page.get_by_role("button", name="Score this patient").click()
     page.wait_for_selector("#risk")
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")

@@ -182,7 +182,7 @@ def document(version: str, table: FeatureTable) -> dict[str, Any]:
         "info": {
             "title": "heartstream",
             "version": version,
-            "summary": f"Risk of {table.outcome.meaning}, from {len(table.features)} clinical fields",
+            "summary": f"Risk of {table.outcome.text}, from {len(table.features)} clinical fields",
             "description": "Research and education only: not a medical device, not for diagnosis or treatment "
             "decisions. See the model card for intended use and performance.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},

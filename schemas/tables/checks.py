@@ -10,7 +10,7 @@ from itertools import product
 from math import inf, prod
 from typing import Final, NamedTuple
 
-from schemas.tables.feature_table import CODING, PATIENT_ID, Feature, FeatureTable, Kind
+from schemas.tables.feature_table import CODING, HORIZON, PATIENT_ID, Feature, FeatureTable, Kind
 from schemas.tables.fhir import FhirOperation
 from schemas.tables.names import normalized, normalized_word
 
@@ -51,6 +51,7 @@ def table_problems(table: FeatureTable) -> list[Problem]:
         *_groups(table),
         *_subgroups(table),
         *_codings(table),
+        *_sections(table),
         *_fhir(table),
     ]
     for place, feature in enumerate(table.features):
@@ -65,13 +66,24 @@ def feature_problems(place: int, feature: Feature) -> list[Problem]:
 
 def _example(table: FeatureTable) -> Iterator[Problem]:
     expected = (PATIENT_ID, *table.names)
-    if wrong := [name for name in {**dict.fromkeys(expected), **table.example} if name not in table.example]:
+    if wrong := [name for name in expected if name not in table.example]:
         yield Problem(("example",), f"the example has no {', '.join(wrong)}")
-    for name, value in table.example.items():
-        if name not in expected:
-            yield Problem(("example", name), f"the example: {name} is not a field")
+    yield from _invalid(table, ("example",), "the example", table.example)
+    for title, values in table.form.examples.items():
+        at, name = ("form", "examples", title), f"the example {title}"
+        if wrong := [each.name for each in table.features if each.required and each.name not in values]:
+            yield Problem(at, f"{name} has no {', '.join(wrong)}")
+        yield from _invalid(table, at, name, values)
+
+
+def _invalid(
+    table: FeatureTable, at: Keys, example: str, values: Mapping[str, float | str | None]
+) -> Iterator[Problem]:
+    for name, value in values.items():
+        if name not in (PATIENT_ID, *table.names):
+            yield Problem((*at, name), f"{example}: {name} is not a field")
         elif name != PATIENT_ID and not _is_example(table.by_name[name], value):
-            yield Problem(("example", name), f"the example: {name} = {value} is not a valid value")
+            yield Problem((*at, name), f"{example}: {name} = {value} is not a valid value")
 
 
 def _is_example(feature: Feature, value: float | str | None) -> bool:
@@ -80,6 +92,16 @@ def _is_example(feature: Feature, value: float | str | None) -> bool:
     if isinstance(value, str) or not _is_valid(feature, value):
         return False
     return value == math.floor(value) or not (feature.whole or feature.codes)
+
+
+def _sections(table: FeatureTable) -> Iterator[Problem]:
+    times = Counter(name for names in table.form.sections.values() for name in names)
+    for title, names in table.form.sections.items():
+        at = ("form", "sections", title)
+        if unknown := [name for name in names if name not in table.by_name]:
+            yield Problem(at, f"{', '.join(unknown)}: not fields")
+        if repeated := [name for name in names if times[name] > 1]:
+            yield Problem(at, f"{', '.join(repeated)}: in several sections")
 
 
 def _identity(table: FeatureTable) -> Iterator[Problem]:
@@ -178,6 +200,8 @@ def _distinctive(table: FeatureTable) -> Iterator[Problem]:
 def _outcome(table: FeatureTable) -> Iterator[Problem]:
     outcome = table.outcome
     yield from _classes(("outcome",), outcome.positive, outcome.negative)
+    if outcome.horizon and not HORIZON.fullmatch(outcome.horizon):
+        yield Problem(("outcome", "horizon"), "horizon must be a duration such as P1Y, P6M, P4W or P30D")
     for key, column in (("column", outcome.column), ("binary_column", outcome.binary_column)):
         if normalized(column) in {normalized(name) for name in (*table.names, PATIENT_ID, CODING)}:
             yield Problem(("outcome", key), f"the outcome's column {column} is a field of the record")

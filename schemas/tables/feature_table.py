@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
+from typing import Final
 
 import msgspec
 
@@ -21,6 +23,9 @@ from schemas.tables.fhir import FhirCode, FhirOperation
 PATIENT_ID = "patient_id"
 CODING = "coding"
 OutcomeValue = int | str
+HORIZON: Final = re.compile(r"P([0-9]{1,4})([YMWD])")
+"""The durations that an outcome can have, of those of ISO 8601."""
+_PERIODS: Final = {"Y": "year", "M": "month", "W": "week", "D": "day"}
 
 
 class Kind(StrEnum):
@@ -128,6 +133,15 @@ class Outcome(msgspec.Struct, frozen=True):
     binary_column: str = ""
 
     @property
+    def text(self) -> str:
+        """The meaning, and the horizon in words: "death within 1 year"."""
+        found = HORIZON.fullmatch(self.horizon)
+        if found is None:
+            return self.meaning
+        count, unit = int(found[1]), _PERIODS[found[2]]
+        return f"{self.meaning} within {count} {unit}{'' if count == 1 else 's'}"
+
+    @property
     def classes(self) -> dict[OutcomeValue, int]:
         """The label, 1 or 0, of each value of `column`."""
         return _classes(self.positive, self.negative)
@@ -197,6 +211,13 @@ class Plausible(msgspec.Struct, frozen=True):
     source: str = ""
 
 
+class Form(msgspec.Struct, frozen=True):
+    """The form of the web page: its `sections` of fields, and invented `examples` with which it is filled, by title."""
+
+    sections: Mapping[str, tuple[str, ...]] = {}
+    examples: Mapping[str, Mapping[str, float | int | str]] = {}
+
+
 class FeatureTable(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The contract of one kind of patient record: its fields, in order, and the outcome.
 
@@ -206,7 +227,7 @@ class FeatureTable(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     record, for documentation. `gaps` are sets of optional fields that records often lack, by name: models are also
     evaluated without them; `common_gap` names the most common one. Two patients rarely agree in all fields including
     the `distinctive` ones, so equal rows are duplicates. `plausible` limits what training accepts. With `fhir`, the
-    gateway takes FHIR Bundles.
+    gateway takes FHIR Bundles. `form` is that of the web page.
     """
 
     name: str
@@ -225,6 +246,7 @@ class FeatureTable(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     distinctive: tuple[str, ...] = ()
     plausible: Plausible | None = None
     fhir: FhirOperation | None = None
+    form: Form = Form()
 
     @property
     def identifier(self) -> str:

@@ -21,6 +21,7 @@ from schemas.tables.feature_table import (
     Coding,
     Feature,
     FeatureTable,
+    Form,
     Hint,
     Kind,
     Outcome,
@@ -132,6 +133,11 @@ class _FhirSpec(msgspec.Struct):
     genders: dict[str, int | str] = {}
 
 
+class _FormSpec(msgspec.Struct):
+    sections: dict[str, tuple[str, ...]] = {}
+    examples: dict[str, dict[str, float | int | str]] = {}
+
+
 class _TableSpec(msgspec.Struct):
     name: str = ""
     version: str = ""
@@ -149,6 +155,7 @@ class _TableSpec(msgspec.Struct):
     subgroup: tuple[dict[str, Any], ...] = ()
     coding: tuple[dict[str, Any], ...] = ()
     fhir: dict[str, Any] | None = None
+    form: dict[str, Any] = {}
 
 
 def read_table(content: bytes, source: str) -> FeatureTable:
@@ -207,8 +214,9 @@ class _Reader:
         subgroups = [self._spec(_SubgroupSpec, each, ("subgroup", i)) for i, each in enumerate(spec.subgroup)]
         codings = [self._spec(_CodingSpec, each, ("coding", i)) for i, each in enumerate(spec.coding)]
         fhir = None if spec.fhir is None else self._spec(_FhirSpec, spec.fhir, ("fhir",))
+        form = self._spec(_FormSpec, spec.form, ("form",))
         built = tuple(self._feature(each, ("feature", i)) for i, each in enumerate(features) if each is not None)
-        if not self.is_complete or outcome is None or population is None:
+        if not self.is_complete or outcome is None or population is None or form is None:
             self.is_complete = False
             places = (place for place, each in enumerate(features) if each is not None)
             for place, feature in zip(places, built, strict=True):
@@ -234,6 +242,7 @@ class _Reader:
             codings=tuple(self._coding(each, ("coding", i), own) for i, each in enumerate(codings) if each is not None)
             or (Coding(spec.name, "as in the feature table", {}, own.column, own.positive, own.negative),),
             fhir=None if fhir is None else _fhir(fhir, own, by_name),
+            form=Form(form.sections, form.examples),
         )
 
     def _spec(self, kind: type[_Spec], found: Mapping[str, Any], path: Keys) -> _Spec | None:
@@ -326,7 +335,7 @@ def _example(
 
 
 def _gaps(features: Sequence[Feature]) -> dict[str, tuple[str, ...]]:
-    """Return each optional field by itself, and all of them."""
+    """Return each optional field by itself, and all of them, which is last."""
     optional = tuple(feature.name for feature in features if not feature.required)
     single: dict[str, tuple[str, ...]] = {name: (name,) for name in optional}
     return {**single, _ALL_OPTIONAL: optional} if len(optional) > 1 else single
@@ -347,7 +356,7 @@ def _subgroup(spec: _SubgroupSpec, features: Mapping[str, Feature]) -> Subgroup:
 
 
 def _fhir(spec: _FhirSpec, outcome: Outcome, features: Mapping[str, Feature]) -> FhirOperation:
-    meaning = outcome.meaning
+    meaning = outcome.text
     genders = dict(zip(spec.genders, _numbers(spec.gender, tuple(spec.genders.values()), features), strict=True))
     title, text = spec.title or f"Risk of {meaning}", spec.outcome or meaning[:1].upper() + meaning[1:]
     return FhirOperation(spec.operation, title, text, spec.age, spec.gender, genders)

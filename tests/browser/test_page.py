@@ -67,7 +67,7 @@ def test_a_single_label_is_explained_by_training_counts(visit: Visit, gateway: C
     assert page.inner_text(".verdict") == texts[0][0]
     assert "only 3 training patients with disease" in texts[0][0]
     assert page.locator(".next").count() == 0
-    page.click("[data-example=sparse]")
+    page.get_by_role("button", name="Little known").click()
     score(page)
     page.wait_for_selector(".next")
     assert page.locator(".next li").count() == 3
@@ -134,7 +134,7 @@ def test_the_page_works_by_keyboard(visit: Visit) -> None:
     assert page.is_visible("#live")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.dataset.example") == "low"
+    assert page.evaluate("document.activeElement.textContent") == "Low risk"
     page.keyboard.press("Enter")
     for _ in range(3):
         page.keyboard.press("Tab")
@@ -146,7 +146,7 @@ def test_the_page_works_by_keyboard(visit: Visit) -> None:
 def test_axe_reports_nothing(themed: Visit) -> None:
     """No part of the page violates a rule of axe-core, in light and dark, with a score and with errors."""
     page = themed.page
-    page.click("[data-example=sparse]")
+    page.get_by_role("button", name="Little known").click()
     score(page)
     page.wait_for_selector("#risk")
     assert violations(page) == []
@@ -166,7 +166,7 @@ def test_it_fits_a_phone(visit: Visit) -> None:
     """At a width of 360 pixels nothing has to be scrolled sideways."""
     page = visit.page
     page.set_viewport_size({"width": 360, "height": 740})
-    page.click("[data-example=high]")
+    page.get_by_role("button", name="High risk").click()
     score(page)
     page.wait_for_selector("#risk")
     for tab, heading in (("score", "#result h3"), ("live", "#live-off h3"), ("model", "#card h3")):

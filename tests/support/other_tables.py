@@ -22,6 +22,8 @@ from training.export.model_directory import FittedModels, TrainedModel, write_mo
 FOLDER: Final = Path(__file__).parent.parent / "tables"
 NAMES: Final = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 _ROWS: Final = 400
+_ROWS_PER_FIELD: Final = 6
+"""With fewer, a bootstrap sample may be separable, and its fit does not converge."""
 _BOOTSTRAPS: Final = 10
 
 
@@ -62,12 +64,11 @@ def records(compiled: CompiledTable, count: int = 20, seed: int = 2) -> list[dic
 
 
 def write_model_of(other: FeatureTable, folder: Path, version: str = "test") -> Path:
-    """Write a model directory of a table, fitted on rows in which old age and the first codes are the risk."""
+    """Write a model directory of a table, fitted on rows in which a high value of the first field is the risk."""
     compiled = CompiledTable(other)
-    matrix = invented_rows(compiled)
-    scaled = np.nan_to_num((matrix - np.nanmean(matrix, axis=0)) / np.nanstd(matrix, axis=0))
-    noise = np.random.default_rng(3).normal(size=len(matrix))
-    labels = (scaled[:, 0] - scaled[:, 1] + noise > 0).astype(np.int64)
+    matrix = invented_rows(compiled, max(_ROWS, _ROWS_PER_FIELD * len(other.features)))
+    first = np.nan_to_num((matrix[:, 0] - np.nanmean(matrix[:, 0])) / np.nanstd(matrix[:, 0]))
+    labels = (first + np.random.default_rng(3).normal(size=len(matrix)) > 0).astype(np.int64)
     preprocessor = new_preprocessor(compiled.columns).fit(matrix)
     inputs = preprocessor.transform(matrix)
     classifier = new_pattern_submodels(compiled, 1).fit(inputs, labels)

@@ -11,7 +11,6 @@ from schemas.errors import ValidationIssue
 from schemas.records import Source
 from scoring.batches import JsonBatch
 from scoring.pipeline import Model, Results
-from tests.support.uci import UCI
 
 
 class Scored(msgspec.Struct, frozen=True):
@@ -33,7 +32,7 @@ def process(
     values: Sequence[bytes | None], sources: Sequence[Source | None], model: Model, coding: str | None = None
 ) -> list[Outcome]:
     """Score records as every interface does, and return one outcome per record, in order."""
-    return outcomes_of(model.score(JsonBatch(values, coding, sources).decode(UCI)))
+    return outcomes_of(model.score(JsonBatch(values, coding, sources).decode(model.compiled)))
 
 
 def outcomes_of(results: Results) -> list[Outcome]:
