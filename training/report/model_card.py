@@ -97,7 +97,7 @@ def new_card(
 
 def _outcome(feature_table: FeatureTable) -> str:
     outcome = feature_table.outcome
-    return f"{outcome.column} {' or '.join(map(str, outcome.positive))}: {outcome.meaning}"
+    return f"{outcome.column} {' or '.join(map(str, outcome.positive))}: {outcome.text}"
 
 
 def _predictor(feature: Feature) -> str:

@@ -108,7 +108,7 @@ def register(client: MlflowClient, run_id: str, report: TrainingResult, ids: Map
 
     name = registered_name(report.table)
     try:
-        client.create_registered_model(name, description=f"Risk of {report.table.outcome.meaning}; research only.")
+        client.create_registered_model(name, description=f"Risk of {report.table.outcome.text}; research only.")
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
