@@ -21,6 +21,7 @@ from scoring.features import Mask
 from training.arrays import Labels, Matrix
 from training.data.frames import features, target
 from training.estimates import wilson_interval
+from training.sample_size import parameter_count, required_patients
 
 MIN_PER_OUTCOME: Final = 25
 """Each inner and outer fold of a nested 5-fold cross-validation needs a few patients of either outcome."""
@@ -40,7 +41,7 @@ def check_training_rows(frame: pd.DataFrame, compiled: CompiledTable) -> None:
     problems = [*foreign, *illegal_values(matrix, compiled)]
     # The check by chest pain requires UCI's codes.
     problems += [] if foreign or table.digest != UCI_HEART.digest else inverted_target(matrix, labels)
-    problems += [*too_many_duplicates(matrix, labels, table), *too_few(labels, table.outcome.event)]
+    problems += [*too_many_duplicates(matrix, labels, table), *too_few(labels, compiled)]
     if problems:
         raise DataError("; ".join(problems))
 
@@ -111,16 +112,20 @@ def inversion_problem(asymptomatic: Labels, atypical: Labels) -> str:
     )
 
 
-def too_few(labels: Labels, event: str) -> Iterator[str]:
+def too_few(labels: Labels, compiled: CompiledTable) -> Iterator[str]:
     """Report if there are too few patients of either outcome for training and evaluation."""
+    event = compiled.table.outcome.event
     positives, negatives = int(labels.sum()), int((labels == 0).sum())
     if not min(positives, negatives):
         found = f"without {event}" if negatives else f"with {event}"
         yield f"all {len(labels)} patients have the same outcome ({found}): nothing can be learned from them"
     elif min(positives, negatives) < MIN_PER_OUTCOME:
+        parameters = parameter_count(compiled)
+        share = positives / len(labels)
         yield (
             f"{positives} patients with {event} and {negatives} without are too few: nested 5-fold cross-validation "
-            f"needs {MIN_PER_OUTCOME} of either at least, and a useful model some hundreds"
+            f"needs {MIN_PER_OUTCOME} of either at least, and a useful model about "
+            f"{required_patients(share, parameters)} patients (Riley's criteria, {parameters} parameters, {share:.0%})"
         )
 
 

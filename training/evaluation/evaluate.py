@@ -46,10 +46,10 @@ from training.evaluation.repeated_cv import (
     repeated_cross_validation,
 )
 from training.evaluation.results import REPORT_SCHEMA, Curves, EvaluationReport, FullEvaluation
-from training.evaluation.sample_size import SampleSize, sample_size
-from training.evaluation.stability import bootstrap_refits, instability, odds_ratios, parameter_count
+from training.evaluation.stability import bootstrap_refits, instability, odds_ratios
 from training.evaluation.subgroups import subgroup_performance
 from training.evaluation.tuning import GRIDS, nested_tuning
+from training.sample_size import SampleSize, parameter_count, sample_size
 
 _REFITS: Final = 200
 

@@ -15,9 +15,9 @@ from training.evaluation.metrics import Performance
 from training.evaluation.model_selection import Selection, SelectionCriteria
 from training.evaluation.operating_point import OperatingPoint
 from training.evaluation.recalibration import Harm
-from training.evaluation.sample_size import SampleSize
 from training.evaluation.stability import Instability
 from training.evaluation.tuning import TuningResult
+from training.sample_size import SampleSize
 
 REPORT_SCHEMA = "heartstream-report/3"
 

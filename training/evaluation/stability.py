@@ -104,8 +104,3 @@ def column_names(compiled: CompiledTable) -> list[str]:
             for sent, (_, meaning) in zip(table.features[j].sent, table.features[j].codes, strict=True)
         ),
     ]
-
-
-def parameter_count(compiled: CompiledTable) -> int:
-    """Return the free parameters of the logistic regression: one column of each coded field is redundant."""
-    return len(compiled.columns.field_of) - len(compiled.columns.one_hot)

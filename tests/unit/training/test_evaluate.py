@@ -24,11 +24,11 @@ from training.evaluation.measure_next import evaluate_measure_next
 from training.evaluation.metrics import performance
 from training.evaluation.repeated_cv import COMPLETE, delete_fields, gap_sets, repeated_cross_validation
 from training.evaluation.results import EvaluationReport
-from training.evaluation.sample_size import sample_size
 from training.evaluation.stability import bootstrap_refits, instability, odds_ratios
 from training.evaluation.uncertainty import label_limits, risks_by_pattern
 from training.pipeline import TrainingResult
 from training.report.sections.uncertainty import by_group
+from training.sample_size import sample_size
 
 GAP = "slope+ca+thal"
 

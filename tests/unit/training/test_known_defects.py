@@ -17,12 +17,12 @@ from training.evaluation.label_sets import nested_folds, nested_label_set_covera
 from training.evaluation.other_hospitals import evaluate_other_hospitals, hospital_names, shared_rows
 from training.evaluation.repeated_cv import repeated_cross_validation
 from training.evaluation.results import Curves, EvaluationReport, FullEvaluation, HospitalResult
-from training.evaluation.sample_size import SampleSize
 from training.evaluation.stability import Instability, bootstrap_refits, odds_ratios
 from training.evaluation.subgroups import subgroup_performance
 from training.pipeline import TrainingResult
 from training.report.equation import Equation
 from training.report.sections.known_defects import known_defects
+from training.sample_size import SampleSize
 
 BEST = "pattern_submodels"
 NUMBER = re.compile(r"-?\d+\.\d+|\d+")
