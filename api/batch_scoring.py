@@ -15,6 +15,7 @@ from api import request_body, responses
 from api.audit.trail import AuditTrail
 from api.limits.memory_limit import MemoryLimit
 from api.limits.rate_limit import RateLimit
+from api.limits.record_size import RecordSize
 from api.limits.time_slices import SLICE_BYTES, SLICE_RECORDS, TimeSlicer, split_records
 from api.microbatch import count
 from api.problem_details import ProblemError
@@ -27,16 +28,10 @@ from scoring.evidence import SourceWindow
 from scoring.pipeline import Model, Results, joined
 from scoring.sources import reject_foreign_source
 
-_DELIMITERS_PER_RECORD: Final = 32
-"""A record of 14 members has 29 structural characters in JSON, 31 with its coding."""
 JSON_DELIMITERS: Final = (b",", b":", b"[", b"{")
 CSV_DELIMITERS: Final = (b",", b"\n", b"\r")
 SOURCE_CHECK_RECORDS: Final = 500
 """Records of a stream whose coding is checked together."""
-_RESPONSE_BYTES: Final = 2_048
-"""The largest response for one record: 13 errors."""
-_STREAM_BYTES: Final = 524_288
-"""The most that a stream buffers: lines received, lines in progress, and their responses."""
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -58,9 +53,11 @@ class BatchScorer:
         settings: Gateway,
         slicer: TimeSlicer,
         memory_limit: MemoryLimit,
+        size: RecordSize,
     ) -> None:
         self._memory_limit = memory_limit
         self._model = model
+        self._size = size
         self._rate_limit = rate_limit
         self._audit = audit
         self._settings = settings
@@ -73,7 +70,7 @@ class BatchScorer:
         bounded.
         """
         limits, delimiter_count = self._settings, 0
-        limit = limits.batch_limit_records * _DELIMITERS_PER_RECORD
+        limit = limits.batch_limit_records * self._size.delimiters
 
         def inspect(part: bytes) -> None:
             nonlocal delimiter_count
@@ -87,7 +84,7 @@ class BatchScorer:
         return Body(
             without_bom(content),
             charged,
-            len(content) <= SLICE_BYTES and delimiter_count <= SLICE_RECORDS * _DELIMITERS_PER_RECORD,
+            len(content) <= SLICE_BYTES and delimiter_count <= SLICE_RECORDS * self._size.delimiters,
         )
 
     def exclusive(self, body: Body) -> AbstractAsyncContextManager[None]:
@@ -99,11 +96,11 @@ class BatchScorer:
         if records > self._settings.batch_limit_records:
             raise _too_many(self._settings.batch_limit_records)
         self._rate_limit.charge(request, records, charged)
-        self._memory_limit.reserve(request, records * _RESPONSE_BYTES)
+        self._memory_limit.reserve(request, records * self._size.response_bytes)
 
     def reserve_stream(self, request: web.Request) -> None:
         """Reserve memory for a stream of lines; raises ProblemError (503)."""
-        self._memory_limit.reserve(request, _STREAM_BYTES)
+        self._memory_limit.reserve(request, self._size.stream_bytes)
 
     async def score(self, request: web.Request, records: Sequence[bytes], source: SourceWindow) -> Results:
         """Score the records of one source, check their coding together, count and audit them.

@@ -21,6 +21,7 @@ from api.batch_scoring import BatchScorer
 from api.graceful_shutdown import GracefulShutdown
 from api.limits.memory_limit import MemoryLimit
 from api.limits.rate_limit import RateLimit
+from api.limits.record_size import RecordSize
 from api.limits.time_slices import TimeSlicer
 from api.middleware import request_middleware
 from api.protocols.fhir.routes import FhirRoutes
@@ -99,7 +100,8 @@ def _routes(
 ) -> Iterator[web.AbstractRouteDef]:
     """Yield all routes but that of the live view."""
     slicer = TimeSlicer()
-    scorer = BatchScorer(manager, rate_limit, audit, settings, slicer, memory_limit)
+    size = RecordSize.of(manager.compiled.records, manager.scorer.details.reasons)
+    scorer = BatchScorer(manager, rate_limit, audit, settings, slicer, memory_limit, size)
     predictions = PredictionRoutes(manager, rate_limit, audit, settings, scorer, slicer)
     yield web.post("/predict", predictions.predict)
     yield web.post("/predict/batch", predictions.predict_batch)

@@ -14,7 +14,7 @@ PATIENT_ID_MAX_CHARS = 128
 MOST_REASONS = 200
 """The most fields that a feature table can have."""
 RECORD_MAX_BYTES = 65_536
-"""A patient record needs less than 400 bytes; larger values than this are rejected unparsed."""
+"""A patient record of 200 fields needs a third of it; larger values are rejected unparsed."""
 
 
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
