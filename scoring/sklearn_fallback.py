@@ -15,7 +15,7 @@ from schemas.errors import ArtifactError
 
 
 class Fitted(msgspec.Struct, frozen=True):
-    """A fitted preprocessor, (n, 13) to (n, 22), and the classifier that uses its output."""
+    """A fitted preprocessor, (n, fields) to (n, columns), and the classifier that uses its output."""
 
     preprocessor: Any
     classifier: Any

@@ -56,7 +56,7 @@ DRIFT: Final = (
 OUTCOMES: Final = (
     Panel(
         "Observed over expected",
-        "Share of patients with disease divided by their mean risk, with 95% interval; ideally 1. Reported by "
+        "Share of patients with the outcome divided by their mean risk, with 95% interval; ideally 1. Reported by "
         "heartstream outcomes --follow.",
         "short",
         [

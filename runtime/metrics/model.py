@@ -93,7 +93,7 @@ OUTCOMES: Final = gauge(
 )
 OUTCOMES_RATIO: Final = gauge(
     "heartstream_outcomes_observed_expected_ratio",
-    "Share of patients with disease divided by their mean risk; 1 if risks are right on average.",
+    "Share of patients with the outcome divided by their mean risk; 1 if risks are right on average.",
     *_OF_OUTCOMES,
 )
 OUTCOMES_RATIO_LOW: Final = gauge(
