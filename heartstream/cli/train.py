@@ -14,8 +14,6 @@ from heartstream.reports.training import tables
 from heartstream.terminal.exit_codes import errors_to_exit_codes
 from heartstream.terminal.tables import print_line, print_table
 from schemas.errors import SettingsError
-from schemas.tables.builtin import UCI_HEART
-from schemas.tables.toml_file import read_table_file
 
 if TYPE_CHECKING:
     from training.pipeline import Progress, TrainingResult
@@ -72,6 +70,8 @@ def train(  # noqa: PLR0913  # an option each
     """
     with errors_to_exit_codes():
         with train_extra():
+            from schemas.tables.builtin import UCI_HEART  # noqa: PLC0415  # the same
+            from schemas.tables.toml_file import read_table_file  # noqa: PLC0415  # the same
             from training.data.labelled import LabelColumns  # noqa: PLC0415  # --help should not wait for pandas
             from training.pipeline import OwnPatients, TrainingRequest  # noqa: PLC0415  # the same
             from training.pipeline import train as run  # noqa: PLC0415  # the same
