@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,15 +9,15 @@ from itertools import product
 from math import inf, prod
 from typing import Final, NamedTuple
 
+from schemas.tables.feature_checks import is_valid_value, problems_of
 from schemas.tables.feature_table import CODING, HORIZON, PATIENT_ID, Feature, FeatureTable, Kind
 from schemas.tables.fhir import FhirOperation
-from schemas.tables.names import normalized, normalized_word
+from schemas.tables.names import normalized
 
 Keys = tuple[str | int, ...]
 MOST_FEATURES: Final = 200
 MOST_OPTIONAL: Final = 10
 """Each set of missing fields has a model of its own: 1,024 of them."""
-_HIGHEST_CODE: Final = 99
 _MOST_COMBINATIONS: Final = 10_000
 TABLE_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,39}")
@@ -61,7 +60,7 @@ def table_problems(table: FeatureTable) -> list[Problem]:
 
 def feature_problems(place: int, feature: Feature) -> list[Problem]:
     """Return the problems of the feature at a place of the table that do not concern others."""
-    return [Problem(("feature", place, key), f"{feature.name}: {text}") for key, text in _feature(feature)]
+    return [Problem(("feature", place, key), f"{feature.name}: {text}") for key, text in problems_of(feature)]
 
 
 def _example(table: FeatureTable) -> Iterator[Problem]:
@@ -82,16 +81,8 @@ def _invalid(
     for name, value in values.items():
         if name not in (PATIENT_ID, *table.names):
             yield Problem((*at, name), f"{example}: {name} is not a field")
-        elif name != PATIENT_ID and not _is_example(table.by_name[name], value):
+        elif name != PATIENT_ID and not is_valid_value(table.by_name[name], value):
             yield Problem((*at, name), f"{example}: {name} = {value} is not a valid value")
-
-
-def _is_example(feature: Feature, value: float | str | None) -> bool:
-    if value is None or feature.labels:
-        return value in feature.labels or (value is None and not feature.required)
-    if isinstance(value, str) or not _is_valid(feature, value):
-        return False
-    return value == math.floor(value) or not (feature.whole or feature.codes)
 
 
 def _sections(table: FeatureTable) -> Iterator[Problem]:
@@ -129,56 +120,6 @@ def _names(table: FeatureTable) -> Iterator[Problem]:
                 yield Problem((*at, key), f"{alias}: the name {other} is reserved")
             elif other != feature.name or (key == "name" and feature.name in table.names[:place]):
                 yield Problem((*at, key), f"{feature.name}: {alias} is also a name or alias of {other}")
-
-
-def _feature(feature: Feature) -> Iterator[tuple[str, str]]:
-    """Yield the key and text of each problem of one feature."""
-    yield from _quantity(feature) if feature.kind is Kind.QUANTITY else _code(feature)
-    if feature.limits is not None and not feature.limits[0] < feature.limits[1]:
-        yield "limits", "the first limit must be below the second"
-        return
-    if not (feature.codes or feature.limits):
-        return
-    for number in () if feature.labels else feature.missing:
-        if _is_valid(feature, number):
-            yield "missing", f"{number} is a valid value; it cannot mean missing as well"
-    for hint in () if feature.labels else feature.hints:
-        if hint.lowest > hint.highest:
-            yield "hints", "the start of a hint must not be above its end"
-        elif not (hint.text or hint.foreign):
-            yield "hints", "a hint needs a text, or foreign = true"
-        elif _is_valid(feature, hint.lowest) and _is_valid(feature, hint.highest):
-            yield "hints", f"{hint.lowest:g} to {hint.highest:g} are valid values; a hint is for invalid ones"
-    words = Counter(word for _, texts in feature.texts for word in set(map(normalized_word, texts)))
-    if repeated := [word for word, count in words.items() if count > 1]:
-        yield "texts", f"{', '.join(repeated)} stand for more than one code"
-
-
-def _quantity(feature: Feature) -> Iterator[tuple[str, str]]:
-    if feature.limits is None:
-        yield "kind", "a quantity needs limits = [lowest, highest]"
-    for key in ("codes", "texts", "ordered"):
-        if getattr(feature, key):
-            yield key, f"a quantity has no {key}"
-
-
-def _code(feature: Feature) -> Iterator[tuple[str, str]]:
-    if feature.limits is not None:
-        yield "limits", "a code has no limits"
-    if feature.whole:
-        yield "whole", "a code is always whole"
-    if len(feature.codes) < 2:  # noqa: PLR2004  # two values
-        yield "codes", "a code needs at least two codes"
-    if any(not 0 <= code <= _HIGHEST_CODE for code, _ in feature.codes):
-        yield "codes", f"codes must be whole numbers from 0 to {_HIGHEST_CODE}, or texts"
-    for key in ("missing", "hints") if feature.labels else ():
-        if getattr(feature, key):
-            yield key, f"codes that are texts have no {key}: only null means missing, and other texts are invalid"
-
-
-def _is_valid(feature: Feature, value: float) -> bool:
-    low, high = feature.interval
-    return low <= value <= high and value not in feature.gaps
 
 
 def _gaps(table: FeatureTable) -> Iterator[Problem]:

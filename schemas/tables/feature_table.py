@@ -19,6 +19,7 @@ import msgspec
 
 from schemas.errors import SettingsError
 from schemas.tables.fhir import FhirCode, FhirOperation
+from schemas.tables.patients import PatientGroup, Population, Subgroup
 
 PATIENT_ID = "patient_id"
 CODING = "coding"
@@ -169,33 +170,6 @@ class Coding(msgspec.Struct, frozen=True):
 
 def _classes(positive: Sequence[OutcomeValue], negative: Sequence[OutcomeValue]) -> dict[OutcomeValue, int]:
     return {**dict.fromkeys(negative, 0), **dict.fromkeys(positive, 1)}
-
-
-class PatientGroup(msgspec.Struct, frozen=True):
-    """A group of patients for which uncertainty is measured separately: the values that it has, by required field."""
-
-    name: str
-    where: Mapping[str, tuple[int, ...]]
-
-
-class Subgroup(msgspec.Struct, frozen=True):
-    """Patients whose performance is reported by itself: those with one of `codes` in `field`, or a value in a range.
-
-    The range is from `at_least` on, and `below` the upper limit; each may be absent.
-    """
-
-    name: str
-    field: str
-    codes: tuple[int, ...] = ()
-    at_least: float | int | None = None
-    below: float | int | None = None
-
-
-class Population(msgspec.Struct, frozen=True):
-    """The patients of the table's data, as far as only a person can know, and the data's licence."""
-
-    who: str = ""
-    licence: str = ""
 
 
 class Plausible(msgspec.Struct, frozen=True):

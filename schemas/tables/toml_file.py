@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -25,18 +25,28 @@ from schemas.tables.feature_table import (
     Hint,
     Kind,
     Outcome,
-    OutcomeValue,
-    PatientGroup,
     Plausible,
-    Population,
-    Subgroup,
 )
-from schemas.tables.fhir import FhirCode, FhirOperation
+from schemas.tables.fhir import FhirOperation
+from schemas.tables.patients import PatientGroup, Population, Subgroup
 from schemas.tables.toml_lines import TomlLines
+from schemas.tables.toml_specs import (
+    CodingSpec,
+    FeatureSpec,
+    FhirSpec,
+    FormSpec,
+    GroupSpec,
+    OutcomeSpec,
+    PlausibleSpec,
+    PopulationSpec,
+    SubgroupSpec,
+    TableSpec,
+    default_distinctive,
+    default_gaps,
+)
 
 _MISSING: Final = "missing"
 """What a coding's map has for a code that means "not measured"."""
-_ALL_OPTIONAL: Final = "all optional"
 _YES_NO: Final = ((0, "no"), (1, "yes"))
 _TRUE_FALSE: Final = ((0, ("no", "n", "false", "f")), (1, ("yes", "y", "true", "t")))
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]*")
@@ -52,110 +62,6 @@ class InvalidTableError(DataError):
         """`problems` is not empty."""
         super().__init__("\n".join(problems))
         self.problems = problems
-
-
-class _HintSpec(msgspec.Struct, rename={"lowest": "from", "highest": "to"}):
-    lowest: float
-    highest: float
-    text: str = ""
-    foreign: bool = False
-
-
-class _FeatureSpec(msgspec.Struct):
-    name: str
-    meaning: str
-    kind: Literal["quantity", "code", "flag"]
-    unit: str | None = None
-    whole: bool = False
-    limits: tuple[float | int, float | int] | None = None
-    codes: dict[str, str] = {}
-    ordered: bool = False
-    missing: tuple[int, ...] = ()
-    required: bool = False
-    hints: tuple[_HintSpec, ...] = ()
-    aliases: tuple[str, ...] = ()
-    texts: dict[str, tuple[str, ...]] = {}
-    ucum: dict[str, float] = {}
-    fhir: tuple[FhirCode, ...] = ()
-
-
-class _OutcomeSpec(msgspec.Struct):
-    column: str
-    positive: tuple[OutcomeValue, ...]
-    negative: tuple[OutcomeValue, ...]
-    meaning: str
-    event: str = "the outcome"
-    horizon: str = ""
-    binary_column: str = ""
-
-
-class _CodingSpec(msgspec.Struct):
-    name: str
-    description: str
-    outcome: str = ""
-    positive: tuple[OutcomeValue, ...] = ()
-    negative: tuple[OutcomeValue, ...] = ()
-    maps: dict[str, dict[str, int | Literal["missing"]]] = {}
-
-
-class _GroupSpec(msgspec.Struct):
-    name: str
-    where: dict[str, tuple[int | str, ...]]
-
-
-class _SubgroupSpec(msgspec.Struct):
-    name: str
-    field: str
-    codes: tuple[int | str, ...] = ()
-    at_least: float | int | None = None
-    below: float | int | None = None
-
-
-class _PlausibleSpec(msgspec.Struct):
-    roc_auc: float
-    accuracy: float
-    positives: int
-    negatives: int
-    source: str = ""
-
-
-class _PopulationSpec(msgspec.Struct):
-    who: str = ""
-    licence: str = ""
-
-
-class _FhirSpec(msgspec.Struct):
-    operation: str
-    title: str = ""
-    outcome: str = ""
-    age: str = ""
-    gender: str = ""
-    genders: dict[str, int | str] = {}
-
-
-class _FormSpec(msgspec.Struct):
-    sections: dict[str, tuple[str, ...]] = {}
-    examples: dict[str, dict[str, float | int | str]] = {}
-
-
-class _TableSpec(msgspec.Struct):
-    name: str = ""
-    version: str = ""
-    outcome: dict[str, Any] = {}
-    feature: tuple[dict[str, Any], ...] = ()
-    title: str = ""
-    headerless: bool = False
-    example: dict[str, float | int | str] = {}
-    gaps: dict[str, tuple[str, ...]] = {}
-    common_gap: str = ""
-    distinctive: tuple[str, ...] | None = None
-    plausible: dict[str, Any] | None = None
-    population: dict[str, Any] = {}
-    group: tuple[dict[str, Any], ...] = ()
-    subgroup: tuple[dict[str, Any], ...] = ()
-    coding: tuple[dict[str, Any], ...] = ()
-    fhir: dict[str, Any] | None = None
-    form: dict[str, Any] = {}
 
 
 def read_table(content: bytes, source: str) -> FeatureTable:
@@ -205,16 +111,16 @@ class _Reader:
             self._add((), f"{key} is required")
             self.is_complete = False
         # Its parts are read even if it has problems itself.
-        spec = self._spec(_TableSpec, document, ()) or _TableSpec()
-        outcome = self._spec(_OutcomeSpec, spec.outcome, ("outcome",)) if spec.outcome else None
-        population = self._spec(_PopulationSpec, spec.population, ("population",))
-        plausible = spec.plausible and self._spec(_PlausibleSpec, spec.plausible, ("plausible",))
-        features = [self._spec(_FeatureSpec, each, ("feature", i)) for i, each in enumerate(spec.feature)]
-        groups = [self._spec(_GroupSpec, each, ("group", i)) for i, each in enumerate(spec.group)]
-        subgroups = [self._spec(_SubgroupSpec, each, ("subgroup", i)) for i, each in enumerate(spec.subgroup)]
-        codings = [self._spec(_CodingSpec, each, ("coding", i)) for i, each in enumerate(spec.coding)]
-        fhir = None if spec.fhir is None else self._spec(_FhirSpec, spec.fhir, ("fhir",))
-        form = self._spec(_FormSpec, spec.form, ("form",))
+        spec = self._spec(TableSpec, document, ()) or TableSpec()
+        outcome = self._spec(OutcomeSpec, spec.outcome, ("outcome",)) if spec.outcome else None
+        population = self._spec(PopulationSpec, spec.population, ("population",))
+        plausible = spec.plausible and self._spec(PlausibleSpec, spec.plausible, ("plausible",))
+        features = [self._spec(FeatureSpec, each, ("feature", i)) for i, each in enumerate(spec.feature)]
+        groups = [self._spec(GroupSpec, each, ("group", i)) for i, each in enumerate(spec.group)]
+        subgroups = [self._spec(SubgroupSpec, each, ("subgroup", i)) for i, each in enumerate(spec.subgroup)]
+        codings = [self._spec(CodingSpec, each, ("coding", i)) for i, each in enumerate(spec.coding)]
+        fhir = None if spec.fhir is None else self._spec(FhirSpec, spec.fhir, ("fhir",))
+        form = self._spec(FormSpec, spec.form, ("form",))
         built = tuple(self._feature(each, ("feature", i)) for i, each in enumerate(features) if each is not None)
         if not self.is_complete or outcome is None or population is None or form is None:
             self.is_complete = False
@@ -231,10 +137,10 @@ class _Reader:
             headerless=spec.headerless,
             example=_example(spec.example, built),
             subgroups=tuple(_subgroup(each, by_name) for each in subgroups if each is not None),
-            gaps=spec.gaps or _gaps(built),
-            distinctive=_distinctive(built) if spec.distinctive is None else spec.distinctive,
+            gaps=spec.gaps or default_gaps(built),
+            distinctive=default_distinctive(built) if spec.distinctive is None else spec.distinctive,
             plausible=Plausible(**msgspec.structs.asdict(plausible)) if plausible else None,
-            common_gap=spec.common_gap or ("" if spec.gaps else next(reversed(_gaps(built)), "")),
+            common_gap=spec.common_gap or ("" if spec.gaps else next(reversed(default_gaps(built)), "")),
             outcome=own,
             population=Population(population.who, population.licence),
             features=built,
@@ -262,9 +168,9 @@ class _Reader:
                 self._add((*path, key), f"{key}: {_plain(error)}")
                 absent.append(key)
         self.is_complete &= not absent
-        return None if absent and kind is not _TableSpec else kind(**values)
+        return None if absent and kind is not TableSpec else kind(**values)
 
-    def _feature(self, spec: _FeatureSpec, path: Keys) -> Feature:
+    def _feature(self, spec: FeatureSpec, path: Keys) -> Feature:
         codes, labels, texts = self._codes(spec, path)
         if spec.kind == "flag":
             codes, texts = _YES_NO, _TRUE_FALSE
@@ -291,7 +197,7 @@ class _Reader:
         )
 
     def _codes(
-        self, spec: _FeatureSpec, path: Keys
+        self, spec: FeatureSpec, path: Keys
     ) -> tuple[tuple[tuple[int, str], ...], tuple[str, ...], tuple[tuple[int, tuple[str, ...]], ...]]:
         """Return the codes, the labels of codes that are texts, and the words for codes in files."""
         labels = () if all(map(_is_integer, spec.codes)) else tuple(spec.codes)
@@ -308,7 +214,7 @@ class _Reader:
             tuple((code, words) for code, words in sorted(texts.items()) if words),
         )
 
-    def _coding(self, spec: _CodingSpec, path: Keys, own: Outcome) -> Coding:
+    def _coding(self, spec: CodingSpec, path: Keys, own: Outcome) -> Coding:
         maps: dict[str, dict[int, int | None]] = {}
         for name, codes in spec.maps.items():
             if wrong := [key for key in codes if not _is_integer(key)]:
@@ -334,28 +240,16 @@ def _example(
     }
 
 
-def _gaps(features: Sequence[Feature]) -> dict[str, tuple[str, ...]]:
-    """Return each optional field by itself, and all of them, which is last."""
-    optional = tuple(feature.name for feature in features if not feature.required)
-    single: dict[str, tuple[str, ...]] = {name: (name,) for name in optional}
-    return {**single, _ALL_OPTIONAL: optional} if len(optional) > 1 else single
-
-
-def _distinctive(features: Sequence[Feature]) -> tuple[str, ...]:
-    """Return the quantities: two patients may agree in all codes."""
-    return tuple(feature.name for feature in features if feature.kind is Kind.QUANTITY)
-
-
-def _group(spec: _GroupSpec, features: Mapping[str, Feature]) -> PatientGroup:
+def _group(spec: GroupSpec, features: Mapping[str, Feature]) -> PatientGroup:
     return PatientGroup(spec.name, {name: _numbers(name, codes, features) for name, codes in spec.where.items()})
 
 
-def _subgroup(spec: _SubgroupSpec, features: Mapping[str, Feature]) -> Subgroup:
+def _subgroup(spec: SubgroupSpec, features: Mapping[str, Feature]) -> Subgroup:
     codes = _numbers(spec.field, spec.codes, features)
     return Subgroup(spec.name, spec.field, codes, spec.at_least, spec.below)
 
 
-def _fhir(spec: _FhirSpec, outcome: Outcome, features: Mapping[str, Feature]) -> FhirOperation:
+def _fhir(spec: FhirSpec, outcome: Outcome, features: Mapping[str, Feature]) -> FhirOperation:
     meaning = outcome.text
     genders = dict(zip(spec.genders, _numbers(spec.gender, tuple(spec.genders.values()), features), strict=True))
     title, text = spec.title or f"Risk of {meaning}", spec.outcome or meaning[:1].upper() + meaning[1:]

@@ -10,17 +10,17 @@ import pytest
 
 from schemas.record_format import RecordFormat
 from schemas.records import PatientRecord
-from schemas.tables import toml_file
+from schemas.tables import toml_specs
 from schemas.tables.checks import MOST_FEATURES, MOST_OPTIONAL
 from schemas.tables.toml_file import read_table
 
 PAGE = Path("docs/feature-table.md").read_text("utf-8")
 SPECS = {
-    "Keys": toml_file._TableSpec,
-    "Outcome": toml_file._OutcomeSpec,
-    "Fields": toml_file._FeatureSpec,
-    "Groups and subgroups": toml_file._SubgroupSpec,
-    "Codings": toml_file._CodingSpec,
+    "Keys": toml_specs.TableSpec,
+    "Outcome": toml_specs.OutcomeSpec,
+    "Fields": toml_specs.FeatureSpec,
+    "Groups and subgroups": toml_specs.SubgroupSpec,
+    "Codings": toml_specs.CodingSpec,
 }
 
 
