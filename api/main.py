@@ -72,7 +72,8 @@ async def _serve(
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in _STOP_SIGNALS:
-        loop.add_signal_handler(signum, stopping.set)
+        # Removing a handler of the loop restores the default action for a moment, in which a second signal kills.
+        signal.signal(signum, lambda *_: loop.call_soon_threadsafe(stopping.set))
     site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls)
     await site.start()
     host, port = runner.addresses[0][:2]
@@ -86,5 +87,4 @@ async def _serve(
     await runner.cleanup()
     for signum in _STOP_SIGNALS:
         # A second signal must not kill a process that is about to exit with 0.
-        loop.remove_signal_handler(signum)
         signal.signal(signum, signal.SIG_IGN)

@@ -102,7 +102,8 @@ def test_too_few_patients_are_refused_with_the_minimum(cleveland: pd.DataFrame) 
     """25 of either outcome are enough, 24 are not."""
     ill, healthy = cleveland[cleveland["num"] > 0], cleveland[cleveland["num"] == 0]
     assert check_training_rows(pd.concat([ill.iloc[:25], healthy]), UCI) is None
-    with pytest.raises(DataError, match=r"24 patients with disease and 164 without are too few.* 25 of either .* about 19.. patients"):
+    refused = r"24 patients with disease and 164 without are too few.* 25 of either .* about 19.. patients"
+    with pytest.raises(DataError, match=refused):
         check_training_rows(pd.concat([ill.iloc[:24], healthy]), UCI)
 
 
