@@ -23,8 +23,8 @@ TABLE_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,39}")
 _FIELD_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 _OPERATION: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
-_RESERVED: Final = (PATIENT_ID, CODING, "site", "num")
-"""Members of every record, and columns of every frame of patients in training."""
+_RESERVED: Final = (PATIENT_ID, CODING, "site", "num", "record")
+"""Members of every record, columns of every frame of patients in training, and the tensor that is a whole record."""
 
 
 def is_reserved(name: str) -> bool:
