@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import App, Parameter
@@ -99,6 +100,7 @@ def redrive(
     *,
     filters: Filters = _ALL,
     coding: CodingName | None = None,
+    model: Path | None = None,
     max_attempts: Count = 3,
     present_time: Flag = False,
     dry_run: Flag = False,
@@ -115,12 +117,14 @@ def redrive(
     Example: heartstream dlq redrive --code model_failure --limit 10
 
     Exit codes: 0 done, skipped dead letters are in the summary; 1 declined, or a selection too fragmented to store;
-    2 invalid arguments, or neither a terminal nor --yes; 69 no broker or no such topic; 78 invalid settings;
-    130 interrupted (confirmed records are not sent again).
+    2 invalid arguments, or neither a terminal nor --yes; 65 model refused; 69 no broker or no such topic; 78 invalid
+    settings, or no such coding; 130 interrupted (confirmed records are not sent again).
 
     Args:
         filters: Which dead letters.
-        coding: The coding to add to these records; docs/formats.md lists the codings.
+        coding: The coding to add to these records, one of the model's feature table; docs/formats.md lists those of
+            the built-in one.
+        model: The model directory that has the table of --coding, in place of HEARTSTREAM_MODEL__PATH.
         max_attempts: Skip dead letters whose record was redriven this many times and failed again.
         present_time: Send records with the present time as their timestamp. Without it, records too old for the
             retention of the patients topic are skipped: the broker could delete them before they are read.
@@ -131,7 +135,7 @@ def redrive(
         from heartstream.operations.dlq import commands  # noqa: PLC0415  # --help should not wait for Faust
 
         form = commands.RedriveOptions(
-            max_attempts, filters.limit, present_time=present_time, dry_run=dry_run, yes=yes, coding=coding
+            max_attempts, filters.limit, present_time=present_time, dry_run=dry_run, yes=yes, coding=coding, model=model
         )
         commands.redrive(_selection(filters), form)
 

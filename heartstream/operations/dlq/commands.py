@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, NoReturn
 
 import msgspec
@@ -25,6 +26,7 @@ from runtime.kafka.range_reader import Reader
 from runtime.settings import Settings
 from schemas.errors import DependencyError, RejectionCode
 from schemas.records import Source
+from scoring.model_artifact import load
 
 _OFFSET_WIDTH: Final = 9
 
@@ -125,13 +127,18 @@ class RedriveOptions(msgspec.Struct, frozen=True):
     dry_run: bool
     yes: bool
     coding: str | None = None
+    model: Path | None = None
 
 
 def redrive(wanted: Selection, form: RedriveOptions) -> None:
-    """Redrive letters after confirmation; print the counts."""
+    """Redrive letters after confirmation; print the counts. Raises SettingsError if the model has no such coding."""
     if not (form.dry_run or form.yes or sys.stdin.isatty()):
         _exit("no terminal to confirm on: give --yes, or --dry-run to see what would be sent", BAD_USAGE)
     settings = Settings.from_mapping(os.environ)
+    if form.coding is not None:
+        # A record that names a coding keeps it: one that does not exist could not be mended by another redrive.
+        artifact = load(form.model or Path(settings.model.path), None, settings.model.key())
+        artifact.table.check_coding(form.coding)
     with Reader.open(settings, GROUP) as reader, Reader.open(settings) as originals:
         backlog = Backlog.of(reader, settings.topics.dead_letters)
         originals.ranges(settings.topics.patients)  # a producer would create a missing topic

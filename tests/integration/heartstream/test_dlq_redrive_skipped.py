@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
@@ -107,7 +108,7 @@ def test_records_that_the_broker_refuses_are_skipped(group_stream: Stream, harne
 
 
 def test_a_source_in_another_coding_is_scored_after_a_redrive_with_it(
-    harness: DlqHarness, stream: Stream, workers: Workers, scorer: Scorer
+    harness: DlqHarness, stream: Stream, workers: Workers, scorer: Scorer, model_dir: Path
 ) -> None:
     """No record of it is scored at first; redriven with its coding each has the risk of UCI's record."""
     values = copy_records("kaggle-303")[:80]
@@ -126,7 +127,7 @@ def test_a_source_in_another_coding_is_scored_after_a_redrive_with_it(
         unnamed = harness.run("redrive", "--code", "foreign_source", "--yes").stdout
         assert "redriven: 0 dead letters\nskipped" in unnamed
         assert "from a source in another coding: give --coding" in unnamed
-        named = harness.run("redrive", "--coding", "kaggle-303", "--yes")
+        named = harness.run("redrive", "--coding", "kaggle-303", "--model", str(model_dir), "--yes")
         assert (named.returncode, named.stdout.splitlines()[0]) == (0, "redriven: 80 dead letters")
         stream.read_until(lambda: len([one for one in stream.read if one.letter is None]) == 80)
     scores = [decode_score(one.value or b"") for one in stream.read if one.letter is None]
@@ -135,10 +136,19 @@ def test_a_source_in_another_coding_is_scored_after_a_redrive_with_it(
     assert sorted(sent_again) == sorted(value[:-1] + b',"coding":"kaggle-303"}' for value in values)
 
 
-def test_a_coding_applies_to_plain_records_only(harness: DlqHarness) -> None:
+def test_a_coding_applies_to_plain_records_only(harness: DlqHarness, model_dir: Path) -> None:
     """Other values stay, with the reason."""
     harness.letters([RejectionCode.FOREIGN_CODE] * 3)
-    told = harness.run("redrive", "--coding", "statlog", "--yes")
+    told = harness.run("redrive", "--coding", "statlog", "--model", str(model_dir), "--yes")
     assert (told.returncode, told.stdout.splitlines()[0]) == (0, "redriven: 0 dead letters")
     assert "skipped 3 dead letters: not a plain JSON record, or naming its coding already" in told.stdout
+    assert harness.patients() == []
+
+
+def test_a_coding_that_the_model_lacks_is_refused(harness: DlqHarness, model_dir: Path) -> None:
+    """Nothing is sent: a record that names a coding could not be given another one."""
+    harness.letters([RejectionCode.FOREIGN_SOURCE] * 3)
+    refused = harness.run("redrive", "--coding", "kagle", "--model", str(model_dir), "--yes")
+    assert refused.returncode == 78
+    assert "the coding must be one of uci, " in refused.stderr
     assert harness.patients() == []
