@@ -40,7 +40,7 @@ from runtime.periodic import PeriodicCall, periodic_drift_report
 from runtime.settings import Settings
 from runtime.tracing.setup import open_tracing
 from schemas.errors import SettingsError
-from scoring.model_manager import Follower, ModelManager, ModelSource
+from scoring.model_manager import ModelManager, ModelSource, UpdateFinder
 from scoring.scorer import Scorer
 
 _SELF_CHECK_SECONDS: Final = 30.0
@@ -144,7 +144,7 @@ def _load_model(settings: Settings) -> tuple[ModelManager, ModelReloader[Scorer]
     manager = ModelManager(load_with_timeout(source.load), model.max_score_shift, emit_model_withdrawn)
     emit_model_loaded(manager.facts())
     reloader = (
-        ModelReloader(Follower(source, manager), model.reload_interval_seconds)
+        ModelReloader(UpdateFinder(source, manager), model.reload_interval_seconds)
         if model.reload_interval_seconds
         else None
     )

@@ -95,7 +95,7 @@ def _encode_outcomes(results: Results) -> Sequence[Encoded]:
     scores = encode_scores(results.scores)
     if not results.rejected:
         return scores
-    found: dict[int, Encoded] = {**dict(zip(results.places, scores, strict=True)), **results.rejected}
+    found: dict[int, Encoded] = {**dict(zip(results.positions, scores, strict=True)), **results.rejected}
     return [found[index] for index in range(len(results))]
 
 

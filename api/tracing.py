@@ -37,7 +37,7 @@ def tracing_middleware(tracing: Tracing) -> Middleware:
         _SPAN.set(span)
         with span:
             response = await handler(request)
-            span.note({"http.response.status_code": response.status})
+            span.set_attributes({"http.response.status_code": response.status})
             if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 span.fail(str(response.status))
             return response

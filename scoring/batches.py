@@ -39,16 +39,16 @@ class JsonBatch:
     def decode(self, compiled: CompiledTable) -> DecodedBatch:
         """Decode each record and convert it to the table's coding; reject it if it is invalid."""
         rejected: dict[int, Issues] = {}
-        places, records, slow = self._readable(compiled.records, rejected)
+        positions, records, slow = self._readable(compiled.records, rejected)
         rules = compiled.matrix
         matrix = rules.as_matrix(records)
         rules.blank_missing(matrix)
         codings = {} if self._coding is None else dict.fromkeys(range(len(records)), self._coding)
         codings |= {row: coding for row in slow if isinstance(coding := coding_of(records[row]), str)}
         rules.convert_rows(matrix, codings)
-        declared = frozenset(places[row] for row in codings)
+        declared = frozenset(positions[row] for row in codings)
         ids = [record.patient_id for record in records]
-        decoded = DecodedBatch(places, ids, matrix, rejected, declared, self._values, self._sources, self._keys)
+        decoded = DecodedBatch(positions, ids, matrix, rejected, declared, self._values, self._sources, self._keys)
         legal = rules.legal_rows(matrix)
         return decoded if legal.all() else self._legal(decoded, legal, slow, compiled.records)
 
@@ -57,21 +57,21 @@ class JsonBatch:
     ) -> tuple[list[int], list[PatientRecord], dict[int, Content]]:
         """Return positions and records, and the content of those decoded by the slow path, by row."""
         decode = reader.decode
-        places: list[int] = []
+        positions: list[int] = []
         records: list[PatientRecord] = []
         slow: dict[int, Content] = {}
-        for place, value in enumerate(self._values):
+        for position, value in enumerate(self._values):
             record = decode(value)
             if record is None:
-                content = self._content(place)
+                content = self._content(position)
                 found = self._decode_slowly(content, value, reader)
                 if isinstance(found, tuple):
-                    rejected[place] = found
+                    rejected[position] = found
                     continue
                 record, slow[len(records)] = found, content
-            places.append(place)
+            positions.append(position)
             records.append(record)
-        return places, records, slow
+        return positions, records, slow
 
     def _decode_slowly(self, content: Content, value: bytes | None, reader: RecordFormat) -> PatientRecord | Issues:
         """Return the record, or all of its issues."""
@@ -86,11 +86,11 @@ class JsonBatch:
         """Reject records with invalid numbers; the slow path finds the issues of each."""
         rejected = dict(decoded.rejected)
         for row in np.flatnonzero(~legal).tolist():
-            place = decoded.places[row]
-            issues = self._examine(slow.get(row, self._values[place]), reader)
+            position = decoded.positions[row]
+            issues = self._examine(slow.get(row, self._values[position]), reader)
             if isinstance(issues, PatientRecord):
                 raise AssertionError("the vectorized check rejected a record that the slow path accepts")  # noqa: TRY004  # a bug here, not a type
-            rejected[place] = issues
+            rejected[position] = issues
         return decoded.where(legal, dict(sorted(rejected.items())))
 
     def _examine(self, content: Content, reader: RecordFormat) -> PatientRecord | Issues:
@@ -115,12 +115,12 @@ class ColumnBatch(msgspec.Struct, frozen=True):
         """Return the same as `JsonBatch` for the equivalent records, at less than half the cost."""
         rules = compiled.matrix
         rules.blank_missing(self.matrix)
-        places, declared = range(len(self.matrix)), frozenset[int]()
+        positions, declared = range(len(self.matrix)), frozenset[int]()
         if self.coding is not None:
             rules.convert(self.matrix, compiled.table.coding_by_name[self.coding])
-            declared = frozenset(places)
+            declared = frozenset(positions)
         legal = rules.legal_rows(self.matrix) & ~self.doubtful
-        decoded = DecodedBatch(places, self.patient_ids, self.matrix, {}, declared)
+        decoded = DecodedBatch(positions, self.patient_ids, self.matrix, {}, declared)
         if legal.all():
             return decoded
         rejected: dict[int, Issues] = {}

@@ -129,7 +129,7 @@ class Window:
         self._held = self._turn = 0
         self._expected = _Expected.of(reference, model, training_range, compiled.table.names)
 
-    def note(self, matrix: Matrix, risks: Vector) -> None:
+    def add(self, matrix: Matrix, risks: Vector) -> None:
         """Add a batch: records (n, fields) and their risks (n,), which must not be modified later.
 
         Takes one or two microseconds for any size of batch.
@@ -181,7 +181,7 @@ class Census:
         self.patterns = np.zeros(compiled.patterns.count, dtype=np.int64)
         """Records of each missing pattern."""
 
-    def note(self, matrix: Matrix, risks: Vector) -> None:
+    def add(self, matrix: Matrix, risks: Vector) -> None:
         """Count a batch: records (n, fields) and their risks (n,)."""
         self._found = self._found.plus(self._expected.found(matrix, risks))
         self.patterns += np.bincount(self._patterns.of(matrix), minlength=self._patterns.count)

@@ -49,7 +49,7 @@ class SourceWindow:
         """Whether none of the last records is foreign."""
         return not self._foreign
 
-    def note(self, evidence: Evidence) -> bool:
+    def add(self, evidence: Evidence) -> bool:
         """Add a batch; returns whether the source was foreign at any point of it. Takes a microsecond."""
         found = False
         for run in evidence:

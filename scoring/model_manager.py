@@ -185,7 +185,7 @@ class ModelManager:
         self._told(self.facts(), reason)
 
 
-class Follower:
+class UpdateFinder:
     """Checks for another model, and prepares it while the current one is in use."""
 
     def __init__(self, source: ModelSource, manager: ModelManager) -> None:
@@ -277,7 +277,7 @@ def score_watched(scorer: Scorer, batch: DecodedBatch) -> Results:
     """Score a batch, and show the results to the model's drift window, if it has one."""
     results = scorer.score(batch)
     if scorer.window is not None:
-        scorer.window.note(results.matrix, results.risks)
+        scorer.window.add(results.matrix, results.risks)
     return results
 
 
@@ -305,5 +305,5 @@ def score_on_trial(
 
 
 def _failures(results: Results) -> set[int]:
-    """Return the places of the records on which the model failed."""
+    """Return the positions of the records on which the model failed."""
     return {place for place, issues in results.rejected.items() if issues == MODEL_FAILURE}

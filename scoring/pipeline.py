@@ -37,7 +37,7 @@ class DecodedBatch(msgspec.Struct, frozen=True):
     columns; `sources` and `keys` are set for a batch from a topic.
     """
 
-    places: Sequence[int]
+    positions: Sequence[int]
     patient_ids: Sequence[str]
     matrix: Matrix
     rejected: Mapping[int, Issues]
@@ -51,17 +51,17 @@ class DecodedBatch(msgspec.Struct, frozen=True):
         rows = np.flatnonzero(mask).tolist()
         return msgspec.structs.replace(
             self,
-            places=[self.places[row] for row in rows],
+            positions=[self.positions[row] for row in rows],
             patient_ids=[self.patient_ids[row] for row in rows],
             matrix=self.matrix[mask],
             rejected=rejected,
         )
 
     def split(self, taken: Sequence[bool]) -> tuple[DecodedBatch, DecodedBatch]:
-        """Return the records that are `taken`, by place, and the others; all keep their places."""
-        mask = np.array([taken[place] for place in self.places], dtype=np.bool_)
-        ours = {place: issues for place, issues in self.rejected.items() if taken[place]}
-        theirs = {place: issues for place, issues in self.rejected.items() if not taken[place]}
+        """Return the records that are `taken`, by position, and the others; all keep their positions."""
+        mask = np.array([taken[position] for position in self.positions], dtype=np.bool_)
+        ours = {position: issues for position, issues in self.rejected.items() if taken[position]}
+        theirs = {position: issues for position, issues in self.rejected.items() if not taken[position]}
         return self.where(mask, ours), self.where(~mask, theirs)
 
 
@@ -89,11 +89,11 @@ class Model(Protocol):
 class Results(msgspec.Struct, frozen=True):
     """The results of a batch: columns of the scored records, in order, and the issues of the others.
 
-    `places` (n,) rise; `matrix` (n, fields), `risks` (n,) and `labels` (n,), true for label 1, are what `scores` were
-    made of, and `models` made them. `rejected` is by place, in order; for `declared` see `DecodedBatch`.
+    `positions` (n,) rise; `matrix` (n, fields), `risks` (n,) and `labels` (n,), true for label 1, are what `scores`
+    were made of, and `models` made them. `rejected` is by position, in order; for `declared` see `DecodedBatch`.
     """
 
-    places: Sequence[int]
+    positions: Sequence[int]
     matrix: Matrix
     risks: Vector
     labels: Mask
@@ -104,27 +104,27 @@ class Results(msgspec.Struct, frozen=True):
 
     def __len__(self) -> int:
         """Count the records."""
-        return len(self.places) + len(self.rejected)
+        return len(self.positions) + len(self.rejected)
 
     @property
     def scored(self) -> int:
         """How many records have a score."""
-        return len(self.places)
+        return len(self.positions)
 
-    def row(self, place: int) -> int:
+    def row(self, position: int) -> int:
         """Return the index of a scored record in the columns."""
-        return bisect_left(self.places, place)
+        return bisect_left(self.positions, position)
 
-    def outcome(self, place: int) -> Outcome:
+    def outcome(self, position: int) -> Outcome:
         """Return the outcome of one record."""
-        return self.rejected.get(place) or self.scores[self.row(place)]
+        return self.rejected.get(position) or self.scores[self.row(position)]
 
     def outcomes(self) -> list[Outcome]:
         """Return one outcome per record, in the order of the batch."""
         if not self.rejected:
             return list(self.scores)
-        found: dict[int, Outcome] = {**dict(zip(self.places, self.scores, strict=True)), **self.rejected}
-        return [found[place] for place in range(len(self))]
+        found: dict[int, Outcome] = {**dict(zip(self.positions, self.scores, strict=True)), **self.rejected}
+        return [found[position] for position in range(len(self))]
 
     def codes(self) -> tuple[str, ...]:
         """Return the code of each issue."""
@@ -133,43 +133,45 @@ class Results(msgspec.Struct, frozen=True):
     def evidence(self) -> Evidence:
         """Return the evidence about the coding of the records' source."""
         if not (self.rejected or self.declared):
-            return [(len(self.places), 0)]
-        foreign = [place for place, issues in self.rejected.items() if _is_foreign(issues)]
-        return evidence_of([place for place in self.places if place not in self.declared], foreign)
+            return [(len(self.positions), 0)]
+        foreign = [position for position, issues in self.rejected.items() if _is_foreign(issues)]
+        return evidence_of([position for position in self.positions if position not in self.declared], foreign)
 
     def without_undeclared(self, issues: Issues) -> Results:
         """Reject, for these issues, all scored records that name no coding."""
-        kept = [row for row, place in enumerate(self.places) if place in self.declared]
-        refused = dict.fromkeys((place for place in self.places if place not in self.declared), issues)
+        kept = [row for row, position in enumerate(self.positions) if position in self.declared]
+        refused = dict.fromkeys((position for position in self.positions if position not in self.declared), issues)
         return msgspec.structs.replace(self.rows(kept), rejected=dict(sorted({**self.rejected, **refused}.items())))
 
     def split(self, sizes: Iterable[int]) -> Iterator[Results]:
-        """Yield the results of consecutive parts of the batch, each with places from 0 on."""
+        """Yield the results of consecutive parts of the batch, each with positions from 0 on."""
         bad = list(self.rejected)
         start = row = issue = 0
         for size in sizes:
             stop = start + size
-            after, end = bisect_left(self.places, stop, row), bisect_left(bad, stop, issue)
+            after, end = bisect_left(self.positions, stop, row), bisect_left(bad, stop, issue)
             yield self if size == len(self) else self._part(range(start, stop), slice(row, after), bad[issue:end])
             start, row, issue = stop, after, end
 
     def _part(self, span: range, rows: slice, bad: Sequence[int]) -> Results:
         start = span.start
         return Results(
-            [place - start for place in self.places[rows]] if bad else range(len(span)),
+            [position - start for position in self.positions[rows]] if bad else range(len(span)),
             self.matrix[rows],
             self.risks[rows],
             self.labels[rows],
             self.scores[rows],
             self.models[rows],
-            {place - start: self.rejected[place] for place in bad},
-            frozenset(place - start for place in span if place in self.declared) if self.declared else self.declared,
+            {position - start: self.rejected[position] for position in bad},
+            frozenset(position - start for position in span if position in self.declared)
+            if self.declared
+            else self.declared,
         )
 
     def rows(self, rows: Sequence[int]) -> Results:
         """Return a selection of the scored records, in this order, and all rejected ones."""
         return Results(
-            [self.places[row] for row in rows],
+            [self.positions[row] for row in rows],
             self.matrix[rows],
             self.risks[rows],
             self.labels[rows],
@@ -197,9 +199,9 @@ def joined(parts: Sequence[Results]) -> Results:
         [
             msgspec.structs.replace(
                 part,
-                places=[place + start for place in part.places],
-                rejected={place + start: issues for place, issues in part.rejected.items()},
-                declared=frozenset(place + start for place in part.declared),
+                positions=[position + start for position in part.positions],
+                rejected={position + start: issues for position, issues in part.rejected.items()},
+                declared=frozenset(position + start for position in part.declared),
             )
             for part, start in zip(parts, starts, strict=False)
         ]
@@ -209,14 +211,14 @@ def joined(parts: Sequence[Results]) -> Results:
 def merged(first: Results, second: Results) -> Results:
     """Return the results of the two parts of a batch that `DecodedBatch.split` gives."""
     both = _concatenated([first, second])
-    return both.rows(sorted(range(both.scored), key=both.places.__getitem__))
+    return both.rows(sorted(range(both.scored), key=both.positions.__getitem__))
 
 
 def _concatenated(parts: Sequence[Results]) -> Results:
     matrices = [part.matrix for part in parts if part.matrix.shape[1]]
     parts = [_NO_RESULTS, *parts]
     return Results(
-        [place for part in parts for place in part.places],
+        [position for part in parts for position in part.positions],
         np.concatenate(matrices) if matrices else _NO_RESULTS.matrix,
         np.concatenate([part.risks for part in parts]),
         np.concatenate([part.labels for part in parts]),

@@ -125,11 +125,13 @@ class Scorer:
         scores = self._details.builder.scores(
             batch.patient_ids,
             self._details.columns(batch.matrix, found),
-            repeat(None) if batch.sources is None else map(batch.sources.__getitem__, batch.places),
+            repeat(None) if batch.sources is None else map(batch.sources.__getitem__, batch.positions),
             self._digests(batch),
         )
         labels, models = found.risks >= self.manifest.threshold, [self.model] * len(scores)
-        return Results(batch.places, batch.matrix, found.risks, labels, scores, models, batch.rejected, batch.declared)
+        return Results(
+            batch.positions, batch.matrix, found.risks, labels, scores, models, batch.rejected, batch.declared
+        )
 
     def _digests(self, batch: DecodedBatch) -> Iterable[str | Optional]:
         """Return the digest of each record's bytes: a row of a table has none."""
@@ -138,14 +140,14 @@ class Scorer:
         values = batch.values
         if values is None:
             return repeat(None)
-        return (None if (value := values[place]) is None else input_digest(value) for place in batch.places)
+        return (None if (value := values[position]) is None else input_digest(value) for position in batch.positions)
 
     def _without_culprits(self, batch: DecodedBatch) -> DecodedBatch:
         """Reject the records on which the model fails; raises ArtifactError if the model itself is broken."""
         if not self.self_check():
             raise ArtifactError("the model no longer reproduces its own results on reference cases")
         scored = self._isolate(batch.matrix)
-        culprits = [batch.places[row] for row in np.flatnonzero(~scored).tolist()]
+        culprits = [batch.positions[row] for row in np.flatnonzero(~scored).tolist()]
         rejected = {**batch.rejected, **dict.fromkeys(culprits, MODEL_FAILURE)}
         return batch.where(scored, dict(sorted(rejected.items())))
 

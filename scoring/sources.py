@@ -23,7 +23,7 @@ def reject_foreign_source(results: Results, window: SourceWindow, table: Feature
     `window` is that of the source. Records that name their coding are ignored, and stay scored. Takes a microsecond for
     a batch of any size without foreign records.
     """
-    return results.without_undeclared(foreign_source(table)) if window.note(results.evidence()) else results
+    return results.without_undeclared(foreign_source(table)) if window.add(results.evidence()) else results
 
 
 def refuse_foreign(name: str, records: int, table: FeatureTable) -> DataError:

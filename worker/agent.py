@@ -95,9 +95,9 @@ class ScoringAgent:
         codes: tuple[str, ...] = ()
         if letters:
             codes = tuple(str(issues[0].code) for issues in results.rejected.values())
-            keys = [keys[index] for index in results.places]
-            sources = [sources[index] for index in results.places]
-            headers = {row: headers[index] for row, index in enumerate(results.places) if index in headers}
+            keys = [keys[index] for index in results.positions]
+            sources = [sources[index] for index in results.positions]
+            headers = {row: headers[index] for row, index in enumerate(results.positions) if index in headers}
         carried, spans = self._serdes.headers(sources, headers), tuple(traced.values())
         return ScoredBatch(batch, keys, self._serdes.framed(encoded), letters, codes, weight, started, carried, spans)
 

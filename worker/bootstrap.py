@@ -25,7 +25,7 @@ from runtime.settings import Settings, Telemetry
 from runtime.tracing.setup import open_tracing
 from runtime.tracing.spans import Tracing
 from schemas.errors import ArtifactError, DependencyError, SettingsError
-from scoring.model_manager import Follower, ModelManager, ModelSource, other_table
+from scoring.model_manager import ModelManager, ModelSource, UpdateFinder, other_table
 from scoring.pipeline import Model
 from scoring.scorer import Scorer
 from worker.agent import ScoringAgent
@@ -193,7 +193,7 @@ def _assemble(settings: Settings, role: str, new_agent: NewAgent) -> ScoringApp:
     app.telemetry = settings.telemetry
     app.background = [periodic_drift_report(manager.drift)]
     if model.reload_interval_seconds:
-        app.background.append(ModelReloader(Follower(source, manager), model.reload_interval_seconds))
+        app.background.append(ModelReloader(UpdateFinder(source, manager), model.reload_interval_seconds))
     app.health = WorkerChecks(app, ledger, app.heartbeat, settings.worker.stall_seconds).health()
     app.tracing = tracing
     _add_agent(app, settings, manager, ledger, new_agent)

@@ -88,7 +88,7 @@ class ShadowAgent:
         challenger = self._challenger.score(decoded)
         _compared(champion, challenger, between - before, time.perf_counter() - between).emit()
         results = reject_foreign_source(challenger, batch.assignment.source_window, compiled.table)
-        scored = [selected[index] for index in results.places]
+        scored = [selected[index] for index in results.positions]
         keys, scores = batch.keys(), self._serdes.framed(encode_scores(results.scores))
         headers = self._serdes.headers([sources[index] for index in scored], {})
         its_keys = [keys[index] for index in scored]
@@ -99,7 +99,7 @@ def _compared(
     champion: Results, challenger: Results, champion_seconds: float, challenger_seconds: float
 ) -> events.ModelsCompared:
     """Compare two models' results on the same records."""
-    _, ours, theirs = np.intersect1d(champion.places, challenger.places, assume_unique=True, return_indices=True)
+    _, ours, theirs = np.intersect1d(champion.positions, challenger.positions, assume_unique=True, return_indices=True)
     same = int((champion.labels[ours] == challenger.labels[theirs]).sum())
     difference = challenger.risks[theirs] - champion.risks[ours]
     return events.ModelsCompared(

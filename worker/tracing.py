@@ -92,5 +92,5 @@ def _mark(span: Span, issues: Issues) -> None:
     """Add the error codes of a rejected record, a bounded set, to its span."""
     if issues:
         codes = [str(issue.code) for issue in issues]
-        span.note({"heartstream.rejection_codes": codes})
+        span.set_attributes({"heartstream.rejection_codes": codes})
         span.fail(codes[0])

@@ -109,11 +109,11 @@ class KafkaServer:
         """Return the id of the process that stops the broker when this one ends."""
         return self._supervisor.pid
 
-    def stop(self, patience: float = _STOP_SECONDS) -> None:
+    def stop(self, timeout_seconds: float = _STOP_SECONDS) -> None:
         """Stop it cleanly; kill it if that times out."""
         self._signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            self._supervisor.wait(patience)
+            self._supervisor.wait(timeout_seconds)
         self.kill()
 
     def kill(self) -> None:

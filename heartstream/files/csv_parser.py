@@ -59,7 +59,7 @@ class CsvParser:
         """Return the rows; or None if they are not CSV, and the malformed row if it is known."""
         wrong: list[pyarrow.csv.InvalidRow] = []
 
-        def note(row: pyarrow.csv.InvalidRow) -> str:
+        def on_invalid(row: pyarrow.csv.InvalidRow) -> str:
             wrong.append(row)
             return "error"
 
@@ -67,7 +67,9 @@ class CsvParser:
             table = pyarrow.csv.read_csv(
                 pa.BufferReader(block),
                 pyarrow.csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=self._names),
-                pyarrow.csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=note),
+                pyarrow.csv.ParseOptions(
+                    delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=on_invalid
+                ),
                 self._converting,
             )
         except (pa.ArrowException, UnicodeDecodeError):

@@ -103,7 +103,7 @@ def _of_one_coding(
     window, seen, held = SourceWindow(), 0, deque[ScoredBatch]()
     for part in parts:
         seen += part.scored + len(part.rejected)
-        if window.note(part.evidence):
+        if window.add(part.evidence):
             output.discard()
             raise refuse_foreign("standard input" if request.source == PIPE else str(request.source), seen, table)
         if request.output == PIPE and request.coding is None and seen < HELD_RECORDS:

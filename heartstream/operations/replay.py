@@ -109,7 +109,7 @@ class Replay:
         results = self._scorer.score(self._serdes.batch(chunk, sources).decode(self._scorer.compiled))
         self.tally.read += len(chunk)
         self.tally.rejected.update(issues[0].code for issues in results.rejected.values())
-        for index, score in zip(results.places, encode_scores(results.scores), strict=True):
+        for index, score in zip(results.positions, encode_scores(results.scores), strict=True):
             self._send(chunk[index].key(), score, sources[index])
         while self._client.flush(_POLL_SECONDS):
             pass

@@ -127,7 +127,7 @@ class TransactionSettled(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Count and log it."""
-        metrics.COMMITS.labels("aborted" if self.again else "stored").inc()
+        metrics.COMMITS.labels("aborted" if self.again else "committed").inc()
         _log.warning("transaction settled", committed=self.committed, again=self.again)
 
 
@@ -150,7 +150,7 @@ class OffsetsCommitted(msgspec.Struct, frozen=True):
 
     def emit(self) -> None:
         """Count it; log it for debugging."""
-        metrics.COMMITS.labels("stored").inc()
+        metrics.COMMITS.labels("committed").inc()
         _log.debug("offsets committed", offsets=self.offsets, transactional=self.transactional)
 
 

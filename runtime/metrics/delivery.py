@@ -24,9 +24,9 @@ LATENCY_SECONDS: Final = spread_histogram(
 )
 COMMITS: Final = counter_of(
     "heartstream_commits",
-    "Offset commits by result: stored, failed, or aborted with their transaction.",
+    "Offset commits by result: committed, failed, or aborted with their transaction.",
     "result",
-    "stored",
+    "committed",
     "failed",
     "aborted",
 )

@@ -129,7 +129,7 @@ class OtlpSpan:
         context = set_span_in_context(self._span, Context())
         return OtlpSpan(self._tracer.start_span(name, context, attributes=attributes), self._tracer)
 
-    def note(self, attributes: Attributes) -> None:
+    def set_attributes(self, attributes: Attributes) -> None:
         """Add attributes."""
         self._span.set_attributes(attributes)
 

@@ -24,7 +24,7 @@ class Span(Protocol):
         """Start a child span."""
         ...
 
-    def note(self, attributes: Attributes) -> None:
+    def set_attributes(self, attributes: Attributes) -> None:
         """Add attributes."""
         ...
 

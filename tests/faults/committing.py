@@ -27,7 +27,7 @@ class _Arrivals:
         self.have_come = threading.Event()
         self.go_on = threading.Event()
 
-    def note(self, late: Request) -> None:
+    def add(self, late: Request) -> None:
         if late.owner.startswith(self._owner):
             self._left -= 1
             if self._left == 0:
@@ -45,13 +45,13 @@ def late_end_txn(run: PlanRun, quick: bool) -> str:  # noqa: FBT001  # every pla
     run.flight.begin()
     for _ in range(rounds):
         arrivals = _Arrivals(run, each)
-        proxy.listeners.append(arrivals.note)
+        proxy.listeners.append(arrivals.add)
         worker = run.start_proxied(**_OFTEN_AND_KILLED)
         run.await_until(arrivals.have_come.is_set, "no request is late")
         run.workers.kill(worker)
         run.note_in_flight()
         arrivals.go_on.set()
-        proxy.listeners.remove(arrivals.note)
+        proxy.listeners.remove(arrivals.add)
     run.start_proxied(**_OFTEN_AND_KILLED)
     run.together(run.broker.heal)
     run.await_progress()

@@ -119,7 +119,7 @@ def test_metrics_match_what_was_sent(observed: Observed) -> None:
         'count(heartstream_process_info{role="worker"})': 1,
         'count(heartstream_process_info{role="gateway"})': 1,
         "count(count by (digest) (heartstream_model_info))": 1,
-        'sum(heartstream_commits_total{result!="stored"})': 0,
+        'sum(heartstream_commits_total{result!="committed"})': 0,
     }
     observed.await_total("sum(heartstream_consumer_lag_records)", 0)
     assert {expression: observed.total(expression) for expression in expected} == expected

@@ -15,7 +15,7 @@ from tests.support import docker_cli
 from tests.support.docker_cli import Found
 
 NAMESPACE: Final = "heartstream"
-_PATIENCE_SECONDS: Final = 240.0
+_TIMEOUT_SECONDS: Final = 240.0
 _TICK_SECONDS: Final = 0.5
 
 
@@ -28,22 +28,24 @@ class Cluster(msgspec.Struct, frozen=True):
 
     kubeconfig: Path
 
-    def run(self, *arguments: str, stdin: str | None = None, patience: float = _PATIENCE_SECONDS) -> str:
+    def run(self, *arguments: str, stdin: str | None = None, timeout_seconds: float = _TIMEOUT_SECONDS) -> str:
         """Run kubectl and return its output. Raises ClusterError with the error output."""
         command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments]
         try:
-            done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=patience, check=False)
+            done = subprocess.run(
+                command, input=stdin, capture_output=True, text=True, timeout=timeout_seconds, check=False
+            )
         except FileNotFoundError as error:
             raise ClusterError("kubectl is not installed, or not on the PATH") from error
         except subprocess.TimeoutExpired as error:
-            raise ClusterError(f"kubectl {' '.join(arguments)}: no end after {patience:.0f} s") from error
+            raise ClusterError(f"kubectl {' '.join(arguments)}: no end after {timeout_seconds:.0f} s") from error
         if done.returncode != 0:
             raise ClusterError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()[-2000:]}")
         return done.stdout
 
-    def here(self, *arguments: str, stdin: str | None = None, patience: float = _PATIENCE_SECONDS) -> str:
+    def here(self, *arguments: str, stdin: str | None = None, timeout_seconds: float = _TIMEOUT_SECONDS) -> str:
         """Run kubectl in heartstream's namespace."""
-        return self.run("-n", NAMESPACE, *arguments, stdin=stdin, patience=patience)
+        return self.run("-n", NAMESPACE, *arguments, stdin=stdin, timeout_seconds=timeout_seconds)
 
     def apply(self, *documents: dict[str, Any]) -> None:
         """Create or update objects."""
@@ -66,11 +68,13 @@ class Cluster(msgspec.Struct, frozen=True):
     def rolled_out(self, *names: str) -> None:
         """Wait until these (`deployment/x`) are rolled out and ready."""
         for name in names:
-            self.here("rollout", "status", name, f"--timeout={_PATIENCE_SECONDS:.0f}s", patience=_PATIENCE_SECONDS + 10)
+            self.here(
+                "rollout", "status", name, f"--timeout={_TIMEOUT_SECONDS:.0f}s", timeout_seconds=_TIMEOUT_SECONDS + 10
+            )
 
-    def within(self, pod: str, *command: str, namespace: str = NAMESPACE, patience: float = 60.0) -> str:
+    def within(self, pod: str, *command: str, namespace: str = NAMESPACE, timeout_seconds: float = 60.0) -> str:
         """Run a command in a pod."""
-        return self.run("-n", namespace, "exec", pod, "--", *command, patience=patience)
+        return self.run("-n", namespace, "exec", pod, "--", *command, timeout_seconds=timeout_seconds)
 
     def logs_of(self, pod: str, namespace: str) -> list[str]:
         """Return a pod's log lines; none before it has started. Raises ClusterError if it failed."""
@@ -92,7 +96,7 @@ def is_ready(pod: Any) -> bool:
 def wait_for(what: str, look: Callable[[], Found]) -> Found:
     """Poll until `look` returns something true, and return it; raises ClusterError on a timeout."""
     try:
-        return docker_cli.wait_for(what, look, _PATIENCE_SECONDS, _TICK_SECONDS)
+        return docker_cli.wait_for(what, look, _TIMEOUT_SECONDS, _TICK_SECONDS)
     except TimeoutError as error:
         raise ClusterError(str(error)) from error
 

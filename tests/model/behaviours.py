@@ -76,7 +76,7 @@ class Graph(msgspec.Struct, frozen=True):
                 action, there = rng.choice(edges or self.edges[here])
                 if action == "Done":
                     break
-                log.note(action, self.states[here], self.states[there])
+                log.add(action, self.states[here], self.states[there])
                 here = there
             yield log.steps
 
@@ -90,7 +90,7 @@ class Log:
         self._fresh: set[str] = set()
         """Processes that have not yet fenced what their predecessor left; that is not logged."""
 
-    def note(self, action: str, before: State, after: State) -> None:
+    def add(self, action: str, before: State, after: State) -> None:
         """Add what a worker logs of an action: nothing, where the broker alone knows of it."""
         if action == "SentAgain":
             changed = [name for name, new in after.workers.items() if new != before.workers[name]]

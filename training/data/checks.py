@@ -60,7 +60,7 @@ def foreign_codes(matrix: Matrix, compiled: CompiledTable) -> Iterator[str]:
     """Report if the rows are in another coding of this data, if more show it than typing errors explain."""
     table = compiled.table
     foreign = np.flatnonzero(foreign_rows(matrix, table)).tolist()
-    if SourceWindow().note(evidence_of(np.flatnonzero(compiled.matrix.legal_rows(matrix)).tolist(), foreign)):
+    if SourceWindow().add(evidence_of(np.flatnonzero(compiled.matrix.legal_rows(matrix)).tolist(), foreign)):
         hints = ((feature.name, hint) for feature in table.features for hint in feature.hints if hint.foreign)
         values = ", ".join(f"{name} {_interval(hint.lowest, hint.highest)}" for name, hint in hints)
         yield (

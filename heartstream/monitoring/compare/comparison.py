@@ -119,7 +119,7 @@ def _compared(models: Models, found: Sequence[_ScorePair], by_outcomes: OutcomeC
     counter = ComparisonCounter(*models)
     columns = zip(*((*_of(pair.champion), *_of(pair.challenger)) for pair in found), strict=True)
     champion, champion_labels, challenger, challenger_labels = (np.array(column) for column in columns)
-    counter.note(champion, challenger, champion_labels, challenger_labels)
+    counter.add(champion, challenger, champion_labels, challenger_labels)
     return counter.result(by_outcomes)
 
 
@@ -134,8 +134,8 @@ def _compare_outcomes(pairs: Sequence[_ScorePair], known: Sequence[DatedOutcome]
     """
     joins = (Join(known), Join(known))
     for pair in pairs:
-        joins[0].note(pair.champion, pair.moment)
-        joins[1].note(pair.challenger, pair.moment)
+        joins[0].add(pair.champion, pair.moment)
+        joins[1].add(pair.challenger, pair.moment)
     champions, challengers = (_by_moment(join.joined().pairs) for join in joins)
     found: dict[Models, list[tuple[int, float, float]]] = defaultdict(list)
     for moment in sorted(champions.keys() & challengers.keys()):
@@ -172,9 +172,9 @@ def compare_file(  # two models, and a file as `score` has it
             results = score_batch(batch, ours, reading.coding)
             if results.scored:
                 risks = theirs.risks(results.matrix)
-                counter.note(results.risks, risks, results.labels.astype(np.int64), _labels(risks, theirs))
+                counter.add(results.risks, risks, results.labels.astype(np.int64), _labels(risks, theirs))
             tally = tally.plus(results)
-            if seen.note(results.evidence()):
+            if seen.add(results.evidence()):
                 raise refuse_foreign(str(path), tally.rows, champion.table)
             on_progress(records.done(), records.total, tally)
     compared = counter.result()

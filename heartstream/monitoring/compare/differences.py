@@ -79,7 +79,7 @@ class ComparisonCounter:
         self._grid = np.zeros((STEPS, STEPS), dtype=np.int64)
         self._sum = self._absolute = self._largest = 0.0
 
-    def note(self, champion: Risks, challenger: Risks, champion_labels: Labels, challenger_labels: Labels) -> None:
+    def add(self, champion: Risks, challenger: Risks, champion_labels: Labels, challenger_labels: Labels) -> None:
         """Add risks (n,) and labels (n,), 0 or 1, of the same records, at least one."""
         differences = challenger - champion
         places = np.searchsorted(EDGES, np.round(differences, 6), side="left")

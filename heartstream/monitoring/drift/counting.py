@@ -125,9 +125,9 @@ class _Counter:
     def take(self, batch: object) -> None:
         """Count a batch. Raises DataError if the source shows another coding."""
         results = score_batch(batch, self._scorer, self._coding)
-        self._census.note(results.matrix, results.risks)
+        self._census.add(results.matrix, results.risks)
         self.tally = self.tally.plus(results)
-        if self._seen.note(results.evidence()):
+        if self._seen.add(results.evidence()):
             raise refuse_foreign(self._source, self.tally.rows, self._artifact.table)
 
     def result(self) -> DriftCounts:

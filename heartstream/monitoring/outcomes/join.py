@@ -94,7 +94,7 @@ class Join:
             else:
                 self._by_patient[noted.known.patient_id].append(noted)
 
-    def note(self, score: SeenScore, moment: Moment) -> None:
+    def add(self, score: SeenScore, moment: Moment) -> None:
         """Add a score."""
         place = moment[1:] if score.source is None else (score.source.topic, *msgspec.structs.astuple(score.source)[1:])
         best = _Candidate(moment, score.risk, score.model, (score.model, *place))

@@ -81,7 +81,7 @@ def join_topics(reader: Reader, topics: Topics, ranges: TopicRanges, most: int) 
     outcomes = newest_outcomes(reader, topics.outcomes, ranges.outcomes, most)
     join, scores = Join(outcomes.newest), CountingDecoder(read_score)
     for moment, score in scores.of(reader.read(topics.scores, ranges.scores)):
-        join.note(score, moment)
+        join.add(score, moment)
     return join.joined(unreadable=outcomes.unreadable, older=outcomes.older, unreadable_scores=scores.unreadable)
 
 

@@ -26,7 +26,7 @@ def score(risk: float, offset: int = 0, missing: tuple[str, ...] = ()) -> Score:
     return Score("Zebra-4711", risk, label, 0.5, MODEL, None, missing, (), source=Source("patients", 2, offset))
 
 
-def note(window: LiveStats, each: Score, at: int | None = None) -> None:
+def add(window: LiveStats, each: Score, at: int | None = None) -> None:
     if window.count_score():
         window.add_score(each, Source("scores", 0, 0), at)
 
@@ -40,7 +40,7 @@ def test_messages_are_summed_up() -> None:
     clock = Clock()
     window = LiveStats(clock)
     for offset, risk in enumerate((0.0, 0.049, 0.5, 1.0)):
-        note(window, score(risk, offset, ("ca", "thal")))
+        add(window, score(risk, offset, ("ca", "thal")))
     snapshot = window.snapshot()
     assert {index: count for index, count in enumerate(snapshot.histogram) if count} == {0: 2, 10: 1, BINS - 1: 1}
     assert (snapshot.scores, snapshot.labels) == (4, (2, 2))
@@ -56,7 +56,7 @@ def test_the_window_slides() -> None:
     """After a minute the sums are empty; the latest scores stay."""
     clock = Clock()
     window = LiveStats(clock)
-    note(window, score(0.7))
+    add(window, score(0.7))
     window.add_dead_letter(letter(RejectionCode.NOT_JSON))
     clock.now += SECONDS
     assert (window.snapshot().scores, window.snapshot().dead_letter_codes) == (1, {"not_json": 1})
@@ -72,9 +72,9 @@ def test_the_rate_is_that_of_whole_seconds() -> None:
     window = LiveStats(clock)
     for _ in range(2):
         for _ in range(10):
-            note(window, score(0.2))
+            add(window, score(0.2))
         clock.now += 1
-    note(window, score(0.2))
+    add(window, score(0.2))
     snapshot = window.snapshot()
     assert (snapshot.rate[-3:], len(snapshot.rate), snapshot.records_per_second) == ((0, 10, 10), SECONDS, 10.0)
 
@@ -83,11 +83,11 @@ def test_latency_joins_record_and_score_in_any_order() -> None:
     """Latency is from a record's timestamp to that of its score, whichever of them is read first; never negative."""
     window = LiveStats(Clock())
     window.add_record(2, 0, 1_000)
-    note(window, score(0.2, 0), 1_010)
-    note(window, score(0.2, 1), 1_030)
+    add(window, score(0.2, 0), 1_010)
+    add(window, score(0.2, 1), 1_030)
     window.add_record(2, 1, 1_000)
     window.add_record(2, 2, 1_005)
-    note(window, score(0.2, 2), 1_000)
+    add(window, score(0.2, 2), 1_000)
     assert window.snapshot().latency_ms == Latency(10, 30)
 
 
@@ -103,7 +103,7 @@ def test_a_busy_second_is_sampled() -> None:
     """Beyond 2,000 scores a second the rest is counted, not decoded, and the snapshot says so."""
     window = LiveStats(Clock())
     for _ in range(2_500):
-        note(window, score(0.2))
+        add(window, score(0.2))
     snapshot = window.snapshot()
     assert (snapshot.scores, sum(snapshot.histogram), snapshot.sampled) == (2_500, 2_000, True)
 
@@ -121,7 +121,7 @@ def test_a_dead_letter_counts_once_for_each_of_its_codes() -> None:
 def test_no_patient_is_in_a_snapshot() -> None:
     """An id of a patient is nowhere in what is published."""
     window = LiveStats(Clock())
-    note(window, score(0.2))
+    add(window, score(0.2))
     assert b"Zebra" not in msgspec.json.encode(window.snapshot())
 
 

@@ -48,7 +48,7 @@ def noted(rows: Matrix, batch: int = 10) -> Drift:
     seen = window()
     for first in range(0, len(rows), batch):
         part = rows[first : first + batch]
-        seen.note(part, np.nan_to_num(part[:, 0]) / 10)
+        seen.add(part, np.nan_to_num(part[:, 0]) / 10)
     return seen.measure()
 
 
@@ -146,7 +146,7 @@ def test_the_window_drops_old_records(batch: int) -> None:
     shifted, after = even(6, 40_000) + 20, even(7, 40_000)
     for rows in (shifted, after):
         for first in range(0, len(rows), batch):
-            seen.note(rows[first : first + batch], np.full(len(rows[first : first + batch]), 0.5))
+            seen.add(rows[first : first + batch], np.full(len(rows[first : first + batch]), 0.5))
     drift = seen.measure()
     assert 300 <= drift.records < 364
     assert set(drift.out_of_range.values()) == {0.0}
@@ -156,7 +156,7 @@ def test_an_empty_batch_is_not_stored() -> None:
     """A batch whose records are all rejected leaves no entry."""
     seen = window()
     for _ in range(10):
-        seen.note(np.empty((0, len(FEATURE_NAMES))), np.empty(0))
+        seen.add(np.empty((0, len(FEATURE_NAMES))), np.empty(0))
     assert (seen.measure().records, len(seen._batches)) == (0, 0)
 
 
@@ -166,7 +166,7 @@ def test_alternating_producers_are_sampled_equally() -> None:
     rows[::2, 9] = np.nan
     seen = window()
     for _ in range(50):
-        seen.note(rows, np.full(len(rows), 0.5))
+        seen.add(rows, np.full(len(rows), 0.5))
     assert seen.measure().missing[FEATURE_NAMES[9]] == pytest.approx(0.5, abs=0.05)
 
 

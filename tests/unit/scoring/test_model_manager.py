@@ -16,7 +16,7 @@ from schemas.tables.builtin import UCI_HEART
 from scoring import model_manager
 from scoring.isolated_load import VerifiedModel, verify_model
 from scoring.model_artifact import Artifact, load
-from scoring.model_manager import TRIAL_RECORDS, Facts, Follower, ModelManager, ModelSource
+from scoring.model_manager import TRIAL_RECORDS, Facts, ModelManager, ModelSource, UpdateFinder
 from scoring.scorer import Scorer
 from tests.support.model_files import Runs, with_only_pickles
 from tests.support.models import (
@@ -58,7 +58,7 @@ class ModelLink:
         self.link.symlink_to(model_dir)
         self.source = ModelSource(self.link, window_records=1_000)
         self.manager = ModelManager(self.source.load(), LIMIT)
-        self.follower = Follower(self.source, self.manager)
+        self.follower = UpdateFinder(self.source, self.manager)
 
     def holds(self, model: Path) -> None:
         self.link.unlink()
@@ -238,7 +238,7 @@ def test_a_shift_is_detected_at_the_end_of_the_trial(model_link: ModelLink, tmp_
     withdrawals = Withdrawals()
     exchanged = with_exchanged_labels(model_link.model_dir, tmp_path / "exchanged")
     manager = ModelManager(model_link.manager.scorer, LIMIT, withdrawals)
-    follower, before = Follower(model_link.source, manager), manager.scorer
+    follower, before = UpdateFinder(model_link.source, manager), manager.scorer
     model_link.holds(exchanged)
     candidate = follower.find_update()()
     assert candidate is not None

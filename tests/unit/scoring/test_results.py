@@ -33,7 +33,7 @@ def results_of(values: Sequence[bytes], scorer: Scorer) -> Results:
 def assert_same(one: Results, other: Results) -> None:
     """Compare every column, and everything that is derived from them."""
     assert outcomes_of(one) == outcomes_of(other)
-    assert (list(one.places), one.rejected, one.declared) == (list(other.places), other.rejected, other.declared)
+    assert (list(one.positions), one.rejected, one.declared) == (list(other.positions), other.rejected, other.declared)
     assert (list(one.models), list(one.rejected)) == (list(other.models), list(other.rejected))
     for name in ("matrix", "risks", "labels"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))

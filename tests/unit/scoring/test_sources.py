@@ -120,7 +120,7 @@ def test_window_is_the_shortest_that_is_long_enough(evidence: list[tuple[int, in
             start -= 1
         records, foreign = (sum(column) for column in zip(*evidence[start:end], strict=True))
         expected = foreign > 0 and foreign >= FOREIGN_SHARE * records + 0.5
-        assert window.note([evidence[end - 1]]) == expected
+        assert window.add([evidence[end - 1]]) == expected
         assert (window.is_foreign, window.is_clean) == (expected, not foreign)
 
 

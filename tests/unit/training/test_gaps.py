@@ -90,7 +90,7 @@ def test_drift_of_a_field_that_nobody_measured_is_its_missing_ratio(gappy: Path)
     matrix = features(read_snapshot(["cleveland"]))
     assert scorer.window is not None
     for batch in np.array_split(matrix, 10):
-        scorer.window.note(batch, scorer.risks(batch))
+        scorer.window.add(batch, scorer.risks(batch))
     drift = scorer.window.measure()
     for field in UNMEASURED:
         assert drift.psi[field] is None

@@ -46,14 +46,14 @@ def notes_of(path: Path, scorer: Scorer, options: ReadOptions = DEFAULT_OPTIONS)
     """Return the notes about a file, and check that they come before the first row."""
     printed: list[str] = []
 
-    def note(file: Path, notes: Sequence[str]) -> None:
+    def add(file: Path, notes: Sequence[str]) -> None:
         assert file == path
         printed.append("; ".join(notes))
 
     def watch(_done: int, _total: int | None, _tally: Tally) -> None:
         assert printed
 
-    score_file(Request(path, path.with_name("scores.ndjson"), force=True, options=options), scorer, watch, note)
+    score_file(Request(path, path.with_name("scores.ndjson"), force=True, options=options), scorer, watch, add)
     return printed
 
 

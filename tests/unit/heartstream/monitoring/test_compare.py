@@ -84,9 +84,9 @@ def test_a_model_does_not_differ_from_itself(model_dir: Path, patients: Path) ->
 def test_the_batch_size_does_not_matter(rows: list[tuple[float, float, int, int]], size: int) -> None:
     """The counts are the same, with each record once and in its bin."""
     whole, parts = ComparisonCounter(*MODELS), ComparisonCounter(*MODELS)
-    whole.note(*map(np.array, zip(*rows, strict=True)))
+    whole.add(*map(np.array, zip(*rows, strict=True)))
     for start in range(0, len(rows), size):
-        parts.note(*map(np.array, zip(*rows[start : start + size], strict=True)))
+        parts.add(*map(np.array, zip(*rows[start : start + size], strict=True)))
     one, other = whole.result(), parts.result()
     assert (one.labels, one.differences, one.grid) == (other.labels, other.differences, other.grid)
     assert sum(one.differences) == sum(map(sum, one.grid)) == one.records == len(rows)

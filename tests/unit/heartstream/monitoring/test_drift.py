@@ -94,8 +94,8 @@ def test_a_census_equals_a_window_of_the_same_records(model_dir: Path) -> None:
         for kind, more in ((Census, (UCI,)), (Window, (1_000, UCI)))
     )
     for first in range(0, len(matrix), 50):
-        census.note(matrix[first : first + 50], risks[first : first + 50])
-        window.note(matrix[first : first + 50], risks[first : first + 50])
+        census.add(matrix[first : first + 50], risks[first : first + 50])
+        window.add(matrix[first : first + 50], risks[first : first + 50])
     assert census.measure() == window.measure()
     fields = census.fields()
     assert {sum(field.measured.counts) + field.missing for field in fields.values()} == {len(matrix)}

@@ -25,7 +25,7 @@ def outcome(patient: str, found: int, time: int, source: Source | None = None, o
 def joined(outcomes: Sequence[DatedOutcome], scores: Sequence[tuple[SeenScore, Moment]]) -> Joined:
     join = Join(outcomes)
     for seen, moment in scores:
-        join.note(seen, moment)
+        join.add(seen, moment)
     return join.joined()
 
 
@@ -103,5 +103,5 @@ def test_only_scores_with_outcomes_are_kept() -> None:
     """Memory grows with the outcomes: of 10,000 scores of other patients none is kept."""
     join = Join([outcome("p", 1, 300)])
     for number in range(10_000):
-        join.note(score(f"x-{number}", 0.5, Source("patients", 0, number)), (number, 0, number))
+        join.add(score(f"x-{number}", 0.5, Source("patients", 0, number)), (number, 0, number))
     assert (len(join._last), len(join._named), len(join._patients)) == (0, 0, 0)
