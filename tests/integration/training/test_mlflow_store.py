@@ -77,7 +77,11 @@ def test_every_reader_finds_what_was_recorded_by_default(report: TrainingResult,
     assert (promoted.returncode, promoted.stderr) == (0, "")
     page = (ROOT / "docs" / "models.md").read_text("utf-8")
     documented = re.findall(r"```python\n(import mlflow\n.*?)```", page, re.DOTALL)
-    frame = "from training.tracking.mlflow_models import input_example\nframe = input_example()\n"
+    frame = (
+        "from schemas.tables.builtin import UCI_HEART\n"
+        "from training.tracking.mlflow_models import input_example\n"
+        "frame = input_example(UCI_HEART)\n"
+    )
     loaded = run(tmp_path, "-c", frame + documented[0])
     assert (loaded.returncode, loaded.stderr) == (0, "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow", "models"]
