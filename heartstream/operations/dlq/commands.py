@@ -136,7 +136,7 @@ def redrive(wanted: Selection, form: RedriveOptions) -> None:
         _exit("no terminal to confirm on: give --yes, or --dry-run to see what would be sent", BAD_USAGE)
     settings = Settings.from_mapping(os.environ)
     if form.coding is not None:
-        # A record that names a coding keeps it: one that does not exist could not be mended by another redrive.
+        # A record that names a coding keeps it: one that does not exist could not be fixed by another redrive.
         artifact = load(form.model or Path(settings.model.path), None, settings.model.key())
         artifact.table.check_coding(form.coding)
     with Reader.open(settings, GROUP) as reader, Reader.open(settings) as originals:
