@@ -48,17 +48,13 @@ def fields(table: FeatureTable) -> dict[str, Any]:
             "event": outcome.event,
         },
         "groups": [
-            {name: [_sent(table.by_name[name], code) for code in codes] for name, codes in group.where.items()}
+            {name: [table.by_name[name].as_sent(code) for code in codes] for name, codes in group.where.items()}
             for group in table.groups
         ],
         "sections": [{"title": title, "fields": names} for title, names in table.form.sections.items()],
         "examples": [{"title": title, "values": values} for title, values in _examples(table).items()],
         "fields": [_described(feature) for feature in table.features],
     }
-
-
-def _sent(feature: Feature, code: int) -> int | str:
-    return feature.labels[code] if feature.labels else code
 
 
 def _examples(table: FeatureTable) -> Mapping[str, Mapping[str, Any]]:

@@ -177,7 +177,7 @@ def _groups(table: FeatureTable) -> Iterator[Problem]:
         values = dict(zip(used, combination, strict=True))
         members = [each.name for each in table.groups if all(values[name] in its for name, its in each.where.items())]
         if len(members) != 1:
-            who = ", ".join(f"{name} = {_sent(table.by_name[name], value)}" for name, value in values.items())
+            who = ", ".join(f"{name} = {table.by_name[name].as_sent(value)}" for name, value in values.items())
             where = f"several groups: {', '.join(members)}" if members else "no group"
             yield Problem(("group", 0), f"patients with {who} are in {where}")
 
@@ -192,10 +192,6 @@ def _subgroups(table: FeatureTable) -> Iterator[Problem]:
             yield Problem((*at, "codes"), f"{each.field} has only the codes {_codes(feature)}")
         if bool(each.codes) == (each.at_least is not None or each.below is not None):
             yield Problem(at, f"{each.name}: give either codes, or at_least and below")
-
-
-def _sent(feature: Feature, code: int) -> int | str:
-    return feature.labels[code] if feature.labels else code
 
 
 def _codes(feature: Feature) -> str:

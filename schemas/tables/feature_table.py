@@ -99,6 +99,12 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
         """What stands for each code in a record."""
         return self.labels or tuple(code for code, _ in self.codes)
 
+    def as_sent(self, number: float) -> float | str | None:
+        """Return what a record has for a valid number of a matrix: None for NaN, the text of a code that is a text."""
+        if math.isnan(number):
+            return None
+        return self.labels[int(number)] if self.labels else number
+
     @property
     def typical(self) -> float | str:
         """The middle of the limits, or the first code, as a record has it."""
@@ -265,6 +271,10 @@ class FeatureTable(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def typical_record(self) -> dict[str, OutcomeValue | float | None]:
         """Return the fields of a valid record of nobody: the middle of each field's limits, or its first code."""
         return {feature.name: feature.typical for feature in self.features}
+
+    def fields_of(self, row: Sequence[float]) -> dict[str, float | str | None]:
+        """Return the fields of a record for a row (fields,) of a matrix; see `Feature.as_sent`."""
+        return {feature.name: feature.as_sent(number) for feature, number in zip(self.features, row, strict=True)}
 
     def check_coding(self, name: str | None) -> None:
         """Raise SettingsError if there is no such coding; None stands for the table's own."""

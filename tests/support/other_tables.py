@@ -53,14 +53,8 @@ def invented_rows(compiled: CompiledTable, count: int = _ROWS, seed: int = 1) ->
 
 def records(compiled: CompiledTable, count: int = 20, seed: int = 2) -> list[dict[str, Any]]:
     """Return invented patient records, as they are sent."""
-    found = []
-    for number, row in enumerate(invented_rows(compiled, count, seed).tolist()):
-        values = {
-            feature.name: None if np.isnan(value) else feature.labels[int(value)] if feature.labels else value
-            for feature, value in zip(compiled.table.features, row, strict=True)
-        }
-        found.append({PATIENT_ID: f"p-{number}", **values})
-    return found
+    rows = invented_rows(compiled, count, seed).tolist()
+    return [{PATIENT_ID: f"p-{number}", **compiled.table.fields_of(row)} for number, row in enumerate(rows)]
 
 
 def write_model_of(other: FeatureTable, folder: Path, version: str = "test") -> Path:

@@ -294,10 +294,7 @@ def _illegal(
 ) -> Iterator[str]:
     """Report values that the feature table does not allow by line, with the messages of the contract."""
     for place in np.flatnonzero(~compiled.matrix.legal_rows(matrix)).tolist():
-        values = {
-            feature.name: None if np.isnan(value) else feature.labels[int(value)] if feature.labels else value
-            for feature, value in zip(compiled.table.features, sent[place].tolist(), strict=True)
-        }
+        values = compiled.table.fields_of(sent[place].tolist())
         found = compiled.records.validate(msgspec.json.encode({PATIENT_ID: "-", **values}), coding)
         if isinstance(found, tuple):
             issues = ", ".join(f"{issue.pointer[1:]} {issue.message}" for issue in found)
