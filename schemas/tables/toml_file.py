@@ -34,11 +34,7 @@ from schemas.tables.toml_specs import (
     CodingSpec,
     FeatureSpec,
     FhirSpec,
-    FormSpec,
     GroupSpec,
-    OutcomeSpec,
-    PlausibleSpec,
-    PopulationSpec,
     SubgroupSpec,
     TableSpec,
     default_distinctive,
@@ -112,44 +108,49 @@ class _Reader:
             self.is_complete = False
         # Its parts are read even if it has problems itself.
         spec = self._spec(TableSpec, document, ()) or TableSpec()
-        outcome = self._spec(OutcomeSpec, spec.outcome, ("outcome",)) if spec.outcome else None
-        population = self._spec(PopulationSpec, spec.population, ("population",))
-        plausible = spec.plausible and self._spec(PlausibleSpec, spec.plausible, ("plausible",))
-        features = [self._spec(FeatureSpec, each, ("feature", i)) for i, each in enumerate(spec.feature)]
-        groups = [self._spec(GroupSpec, each, ("group", i)) for i, each in enumerate(spec.group)]
-        subgroups = [self._spec(SubgroupSpec, each, ("subgroup", i)) for i, each in enumerate(spec.subgroup)]
-        codings = [self._spec(CodingSpec, each, ("coding", i)) for i, each in enumerate(spec.coding)]
+        outcome = self._spec(Outcome, spec.outcome, ("outcome",)) if spec.outcome else None
+        population = self._spec(Population, spec.population, ("population",))
+        plausible = spec.plausible and self._spec(Plausible, spec.plausible, ("plausible",))
+        features = self._specs(FeatureSpec, spec.feature, "feature")
+        groups = self._specs(GroupSpec, spec.group, "group").values()
+        subgroups = self._specs(SubgroupSpec, spec.subgroup, "subgroup").values()
+        codings = self._specs(CodingSpec, spec.coding, "coding")
         fhir = None if spec.fhir is None else self._spec(FhirSpec, spec.fhir, ("fhir",))
-        form = self._spec(FormSpec, spec.form, ("form",))
-        built = tuple(self._feature(each, ("feature", i)) for i, each in enumerate(features) if each is not None)
+        form = self._spec(Form, spec.form, ("form",))
+        by_place = {place: self._feature(each, ("feature", place)) for place, each in features.items()}
         if not self.is_complete or outcome is None or population is None or form is None:
             self.is_complete = False
-            places = (place for place, each in enumerate(features) if each is not None)
-            for place, feature in zip(places, built, strict=True):
+            for place, feature in by_place.items():
                 self.problems += feature_problems(place, feature)
             return _EMPTY
+        built = tuple(by_place.values())
         by_name = {feature.name: feature for feature in built}
-        own = Outcome(**msgspec.structs.asdict(outcome))
+        gaps = spec.gaps or default_gaps(built)
+        own = Coding(spec.name, "as in the feature table", {}, outcome.column, outcome.positive, outcome.negative)
         return FeatureTable(
             name=spec.name,
             version=spec.version,
             title=spec.title or spec.name,
             headerless=spec.headerless,
             example=_example(spec.example, built),
-            subgroups=tuple(_subgroup(each, by_name) for each in subgroups if each is not None),
-            gaps=spec.gaps or default_gaps(built),
+            subgroups=tuple(_subgroup(each, by_name) for each in subgroups),
+            gaps=gaps,
             distinctive=default_distinctive(built) if spec.distinctive is None else spec.distinctive,
-            plausible=Plausible(**msgspec.structs.asdict(plausible)) if plausible else None,
-            common_gap=spec.common_gap or ("" if spec.gaps else next(reversed(default_gaps(built)), "")),
-            outcome=own,
-            population=Population(population.who, population.licence),
+            plausible=plausible or None,
+            common_gap=spec.common_gap or ("" if spec.gaps else next(reversed(gaps), "")),
+            outcome=outcome,
+            population=population,
             features=built,
-            groups=tuple(_group(each, by_name) for each in groups if each is not None),
-            codings=tuple(self._coding(each, ("coding", i), own) for i, each in enumerate(codings) if each is not None)
-            or (Coding(spec.name, "as in the feature table", {}, own.column, own.positive, own.negative),),
-            fhir=None if fhir is None else _fhir(fhir, own, by_name),
-            form=Form(form.sections, form.examples),
+            groups=tuple(_group(each, by_name) for each in groups),
+            codings=tuple(self._coding(each, ("coding", i), outcome) for i, each in codings.items()) or (own,),
+            fhir=None if fhir is None else _fhir(fhir, outcome, by_name),
+            form=form,
         )
+
+    def _specs(self, kind: type[_Spec], found: Sequence[Mapping[str, Any]], key: str) -> dict[int, _Spec]:
+        """Convert an array of tables; return those that have the right form, by their place."""
+        specs = {place: self._spec(kind, each, (key, place)) for place, each in enumerate(found)}
+        return {place: spec for place, spec in specs.items() if spec is not None}
 
     def _spec(self, kind: type[_Spec], found: Mapping[str, Any], path: Keys) -> _Spec | None:
         """Convert a table of the document, key by key; None if a value is wrong or a required key is absent."""

@@ -1,4 +1,7 @@
-"""The parts of a feature table's TOML file: their keys, types and defaults. docs/feature-table.md describes them."""
+"""The parts of a feature table's TOML file: their keys, types and defaults. docs/feature-table.md describes them.
+
+Those whose keys are the fields of their own struct (`Outcome`, `Plausible`, `Population`, `Form`) are read as such.
+"""
 
 from __future__ import annotations
 
@@ -42,18 +45,6 @@ class FeatureSpec(msgspec.Struct):
     fhir: tuple[FhirCode, ...] = ()
 
 
-class OutcomeSpec(msgspec.Struct):
-    """The `[outcome]`."""
-
-    column: str
-    positive: tuple[OutcomeValue, ...]
-    negative: tuple[OutcomeValue, ...]
-    meaning: str
-    event: str = "the outcome"
-    horizon: str = ""
-    binary_column: str = ""
-
-
 class CodingSpec(msgspec.Struct):
     """A `[[coding]]`."""
 
@@ -82,23 +73,6 @@ class SubgroupSpec(msgspec.Struct):
     below: float | int | None = None
 
 
-class PlausibleSpec(msgspec.Struct):
-    """The `[plausible]` results."""
-
-    roc_auc: float
-    accuracy: float
-    positives: int
-    negatives: int
-    source: str = ""
-
-
-class PopulationSpec(msgspec.Struct):
-    """The `[population]`."""
-
-    who: str = ""
-    licence: str = ""
-
-
 class FhirSpec(msgspec.Struct):
     """The `[fhir]` operation."""
 
@@ -108,13 +82,6 @@ class FhirSpec(msgspec.Struct):
     age: str = ""
     gender: str = ""
     genders: dict[str, int | str] = {}
-
-
-class FormSpec(msgspec.Struct):
-    """The `[form]`."""
-
-    sections: dict[str, tuple[str, ...]] = {}
-    examples: dict[str, dict[str, float | int | str]] = {}
 
 
 class TableSpec(msgspec.Struct):

@@ -12,12 +12,13 @@ from schemas.record_format import RecordFormat
 from schemas.records import PatientRecord
 from schemas.tables import toml_specs
 from schemas.tables.checks import MOST_FEATURES, MOST_OPTIONAL
+from schemas.tables.feature_table import Outcome
 from schemas.tables.toml_file import read_table
 
 PAGE = Path("docs/feature-table.md").read_text("utf-8")
 SPECS = {
     "Keys": toml_specs.TableSpec,
-    "Outcome": toml_specs.OutcomeSpec,
+    "Outcome": Outcome,
     "Fields": toml_specs.FeatureSpec,
     "Groups and subgroups": toml_specs.SubgroupSpec,
     "Codings": toml_specs.CodingSpec,
