@@ -15,7 +15,7 @@ from typing import Final, Literal
 import msgspec
 
 from schemas.errors import ArtifactError
-from schemas.tables.builtin import UCI_HEART
+from schemas.tables.builtin import UCI_HEART, is_builtin
 from schemas.tables.feature_table import PATIENT_ID, Feature, FeatureTable
 from scoring.drift import Reference
 from scoring.model_artifact import Artifact
@@ -153,9 +153,9 @@ def demo_records(seed: int, bad_share: float, artifact: Artifact | None = None) 
     They are for the model `artifact`, by default for one of the built-in table.
     """
     rng = random.Random(seed)  # noqa: S311  # for variety, not for secrets
-    is_builtin = artifact is None or artifact.table.digest == UCI_HEART.digest
-    patients = real_patients() if artifact is None or is_builtin else synthetic_patients(artifact, seed)
-    flaws = flaws_of(UCI_HEART if artifact is None else artifact.table)
+    table = UCI_HEART if artifact is None else artifact.table
+    patients = real_patients() if artifact is None or is_builtin(table) else synthetic_patients(artifact, seed)
+    flaws = flaws_of(table)
     names = list(flaws)
     while True:
         rng.shuffle(patients)

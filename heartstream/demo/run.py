@@ -27,7 +27,7 @@ from runtime.settings import PREFIX, Settings, Topics
 from schemas.codec import decode_dead_letter, decode_score
 from schemas.errors import DependencyError
 from schemas.records import KnownOutcome, Score, Source
-from schemas.tables.builtin import UCI_HEART
+from schemas.tables.builtin import is_builtin
 from schemas.topics import DEAD_LETTER_HEADER
 from scoring.model_artifact import Artifact, load
 
@@ -80,8 +80,8 @@ def run_demo(request: DemoRequest, settings: Settings, view: View) -> Summary:
         view.print_line(f"broker: {address}, topics {', '.join(names)}")
         worker, gateway = _start(stack, request, settings, address)
         client = {"bootstrap.servers": address, **settings.kafka.options}
-        is_builtin = artifact.table.digest == UCI_HEART.digest
-        stream = _Stream(client, Reconciliation(), known_outcomes() if not request.records and is_builtin else {})
+        outcomes = known_outcomes() if not request.records and is_builtin(artifact.table) else {}
+        stream = _Stream(client, Reconciliation(), outcomes)
         stack.callback(stream.close)
         stream.await_assignment()
         worker.await_ready()

@@ -5,8 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from schemas.tables.feature_table import FeatureTable
 from schemas.tables.toml_file import read_table
 
 _FILE: Final = Path(__file__).with_name("uci_heart.toml")
 UCI_HEART: Final = read_table(_FILE.read_bytes(), _FILE.name)
 """The default of every command."""
+
+
+def is_builtin(table: FeatureTable) -> bool:
+    """Return whether a table is the built-in one: only that has published files, copies and known results."""
+    return table.digest == UCI_HEART.digest

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from schemas.errors import DataError
-from schemas.tables.builtin import UCI_HEART
+from schemas.tables.builtin import UCI_HEART, is_builtin
 from schemas.tables.feature_table import FeatureTable
 from scoring.compiled_table import CompiledTable
 from scoring.evidence import SourceWindow, evidence_of
@@ -40,7 +40,7 @@ def check_training_rows(frame: pd.DataFrame, compiled: CompiledTable) -> None:
     foreign = list(foreign_codes(matrix, compiled))
     problems = [*foreign, *illegal_values(matrix, compiled)]
     # The check by chest pain requires UCI's codes.
-    problems += [] if foreign or table.digest != UCI_HEART.digest else inverted_target(matrix, labels)
+    problems += [] if foreign or not is_builtin(table) else inverted_target(matrix, labels)
     problems += [*too_many_duplicates(matrix, labels, table), *too_few(labels, compiled)]
     if problems:
         raise DataError("; ".join(problems))

@@ -25,7 +25,7 @@ from schemas.csv_cells import NUMBER, CellReader
 from schemas.csv_dialect import SAMPLE_BYTES, Dialect, DialectDetector
 from schemas.errors import DataError, DependencyError
 from schemas.read_options import TextOptions
-from schemas.tables.builtin import UCI_HEART
+from schemas.tables.builtin import is_builtin
 from schemas.tables.feature_table import PATIENT_ID, Coding, Feature, FeatureTable, OutcomeValue
 from schemas.tables.names import normalized
 from schemas.text_encoding import Utf8Text
@@ -303,7 +303,7 @@ def _illegal(
 
 def _other_classes(frame: pd.DataFrame, table: FeatureTable) -> Iterator[str]:
     """Report if all outcomes are 1 or 2, as in Statlog's coding, where 1 means UCI's 0."""
-    if table.digest == UCI_HEART.digest and {*frame[OUTCOME].tolist()} == _STATLOG:
+    if is_builtin(table) and {*frame[OUTCOME].tolist()} == _STATLOG:
         yield (
             "the outcome is 1 or 2 in every row and never 0, as in Statlog's coding, where 1 is absence and 2 presence "
             f"of disease; there are several codings: {', '.join(table.coding_by_name)}"
@@ -312,6 +312,6 @@ def _other_classes(frame: pd.DataFrame, table: FeatureTable) -> Iterator[str]:
 
 def _corrupted(matrix: Matrix, labels: Labels, table: FeatureTable) -> Iterator[str]:
     """Report the signs of a corrupted copy."""
-    if table.digest == UCI_HEART.digest:
+    if is_builtin(table):
         yield from inverted_target(matrix, labels)
     yield from too_many_duplicates(matrix, labels, table)

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 import pandas as pd
 
-from schemas.tables.builtin import UCI_HEART
+from schemas.tables.builtin import is_builtin
 from schemas.tables.feature_table import FeatureTable
 from scoring.model_artifact import DataEntry
 from training.data.dataset import SITES, file_name
@@ -81,7 +81,7 @@ def identify_hospital(rows: pd.DataFrame) -> str | None:
 
 def hospital_name(rows: pd.DataFrame, site: str, table: FeatureTable) -> str:
     """Return the name of the hospital that the rows identify, else the name of their file or site."""
-    if table.digest != UCI_HEART.digest:
+    if not is_builtin(table):
         return site
     hospital = identify_hospital(rows)
     return HOSPITALS[hospital].name if hospital else file_name(site)
@@ -102,12 +102,12 @@ def data_entry(rows: pd.DataFrame, table: FeatureTable, file: str) -> DataEntry:
 
 
 def _hospital(rows: pd.DataFrame, table: FeatureTable) -> str | None:
-    return identify_hospital(rows) if table.digest == UCI_HEART.digest else None
+    return identify_hospital(rows) if is_builtin(table) else None
 
 
 def _who(table: FeatureTable) -> str:
     """Return the table's description of its patients; the built-in one does not know whose rows a file has."""
-    return "" if table.digest == UCI_HEART.digest else table.population.who
+    return "" if is_builtin(table) else table.population.who
 
 
 def describe_population(rows: pd.DataFrame, table: FeatureTable) -> Population:
@@ -121,7 +121,7 @@ def describe_population(rows: pd.DataFrame, table: FeatureTable) -> Population:
             codes[feature.name] = {
                 code: CodeCount(int(mask.sum()), int(labels[mask].sum())) for code, mask in chosen.items()
             }
-    keys, sites = row_keys(rows), SITES if table.digest == UCI_HEART.digest else ()
+    keys, sites = row_keys(rows), SITES if is_builtin(table) else ()
     keys_by_site = {site: {*row_keys(read_snapshot((site,)))} for site in sites}
     quantities = [feature.name for feature in table.features if not feature.codes and not lacking[feature.name].all()]
     return Population(

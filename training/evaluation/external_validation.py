@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from schemas.tables.builtin import UCI_HEART
+from schemas.tables.builtin import is_builtin
 from schemas.tables.feature_table import FeatureTable
 from scoring.features import Mask
 from scoring.missingness import MissingPatterns
@@ -114,7 +114,7 @@ def _weights(patients: int, seed: int) -> npt.NDArray[np.float64]:
 
 
 def _trained_on(manifest: Manifest, frame: pd.DataFrame, table: FeatureTable) -> int | None:
-    snapshots = (read_snapshot((site,)) for site in SITES) if table.digest == UCI_HEART.digest else ()
+    snapshots = (read_snapshot((site,)) for site in SITES) if is_builtin(table) else ()
     candidates = (frame, *(rows.assign(site=TRAINING_SITE) for rows in (frame, *snapshots)))
     known = next((rows for rows in candidates if digest(rows) == manifest.data.sha256), None)
     if known is None:
