@@ -306,4 +306,4 @@ def score_on_trial(
 
 def _failures(results: Results) -> set[int]:
     """Return the positions of the records on which the model failed."""
-    return {place for place, issues in results.rejected.items() if issues == MODEL_FAILURE}
+    return {position for position, issues in results.rejected.items() if issues == MODEL_FAILURE}

@@ -86,6 +86,7 @@ def init(
     with errors_to_exit_codes():
         from heartstream.tables.draft import draft_table  # noqa: PLC0415  # --help should not wait
         from heartstream.tables.labelled_file import read_columns  # noqa: PLC0415  # the same
+        from heartstream.tables.summary import todo_count  # noqa: PLC0415  # the same
         from schemas.tables.checks import TABLE_NAME  # noqa: PLC0415  # the same
 
         if name is not None and not TABLE_NAME.fullmatch(name):
@@ -97,9 +98,8 @@ def init(
             sys.stdout.write(draft.text)
         else:
             _write(output, draft.text, force=force)
-        todo = draft.text.count("# TODO")
         unused = f", {len(draft.unused)} column(s) left out" if draft.unused else ""
-        sys.stderr.write(f"heartstream: {draft.fields} fields{unused}; {todo} comments with TODO\n")
+        sys.stderr.write(f"heartstream: {draft.fields} fields{unused}; {todo_count(draft.text)} comments with TODO\n")
 
 
 def _named(data: Path) -> str:

@@ -13,13 +13,14 @@ import msgspec
 
 from heartstream.tables.labelled_file import Column
 from heartstream.tables.limits import limits_of, stands_out
+from schemas.tables.feature_checks import HIGHEST_CODE
 from schemas.tables.names import normalized, normalized_word
+from schemas.tables.toml_specs import FLAG_TEXTS
 
 MOST_TEXTS: Final = 20
 MOST_NUMBERS: Final = 10
 _LONGEST_TEXT: Final = 40
 _ROWS_PER_CODE: Final = 3
-_HIGHEST_CODE: Final = 99
 _MOST_ODD: Final = 0.1
 """The share of texts up to which a column is one of numbers."""
 _LEAST_ROWS: Final = 20
@@ -29,7 +30,7 @@ _IDS: Final = frozenset({"id", "patientid", "subjectid", "caseid", "mrn", "pid",
 _DATE: Final = re.compile(
     r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[./-]\d\d?[./-](\d{4}|\d\d)([ T].*)?|\d\d?-[A-Za-z]{3}-\d{2,4}"
 )
-_YES_NO: Final = (frozenset({"no", "n", "false", "f"}), frozenset({"yes", "y", "true", "t"}))
+_NO_YES: Final = tuple(words for _, words in FLAG_TEXTS)
 
 
 class Unused(msgspec.Struct, frozen=True):
@@ -110,7 +111,7 @@ def _of_numbers(column: Column, counts: Counter[float], odd: int) -> Drafted | U
 
 def _are_codes(codes: tuple[int, ...], values: Counter[float]) -> bool:
     is_short = len(codes) == len(values) <= MOST_NUMBERS and values.total() >= _ROWS_PER_CODE * len(values)
-    return is_short and codes[0] >= 0 and codes[-1] <= _HIGHEST_CODE
+    return is_short and codes[0] >= 0 and codes[-1] <= HIGHEST_CODE
 
 
 def _median(values: Counter[float]) -> float:
@@ -125,7 +126,7 @@ def _median(values: Counter[float]) -> float:
 def _of_texts(column: Column) -> Drafted | Unused:
     spellings = _spellings(column.cells)
     words = sorted(spellings)
-    if len(words) == 2 and all(word in its for word, its in zip(words, _YES_NO, strict=True)):  # noqa: PLR2004  # yes and no
+    if len(words) == 2 and all(word in its for word, its in zip(words, _NO_YES, strict=True)):  # noqa: PLR2004  # yes and no
         typical = int(spellings[words[1]].total() > spellings[words[0]].total())
         return Drafted(column, "flag", (0, 1), typical=typical)
     if len(words) < 2:  # noqa: PLR2004  # a constant

@@ -8,10 +8,10 @@ from textwrap import wrap
 from typing import Final
 
 from schemas.tables.feature_table import Feature, FeatureTable, Kind
+from schemas.tables.toml_specs import FLAG_CODES
 
 _WIDTH: Final = 80
 _LABEL: Final = 11
-_FLAG: Final = ((0, "no"), (1, "yes"))
 _KINDS: Final = (("quantity", "quantities"), ("code", "codes"), ("text code", "text codes"), ("flag", "flags"))
 _TODO: Final = "# TODO"
 
@@ -35,8 +35,13 @@ def _rows(table: FeatureTable, content: str) -> Iterator[tuple[str, str]]:
     yield "codings", _listed([coding.name for coding in table.codings])
     yield "outcome", f"{outcome.column}: {_values(outcome.positive)} against {_values(outcome.negative)}{horizon}"
     yield "digest", table.digest[:16]
-    if todo := sum(_TODO in line for line in content.splitlines()):
+    if todo := todo_count(content):
         yield "to do", f"{todo} lines with TODO"
+
+
+def todo_count(content: str) -> int:
+    """Return how many lines of a table's file still need a person."""
+    return sum(_TODO in line for line in content.splitlines())
 
 
 def _fields(features: Sequence[Feature]) -> str:
@@ -48,7 +53,7 @@ def _fields(features: Sequence[Feature]) -> str:
 def _kind(feature: Feature) -> str:
     if feature.kind is Kind.QUANTITY:
         return "quantity"
-    if feature.codes == _FLAG:
+    if feature.codes == FLAG_CODES:
         return "flag"
     return "text code" if feature.labels else "code"
 

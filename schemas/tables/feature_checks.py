@@ -10,7 +10,7 @@ from typing import Final
 from schemas.tables.feature_table import Feature, Kind
 from schemas.tables.names import normalized_word
 
-_HIGHEST_CODE: Final = 99
+HIGHEST_CODE: Final = 99
 
 
 def problems_of(feature: Feature) -> Iterator[tuple[str, str]]:
@@ -51,8 +51,8 @@ def _code(feature: Feature) -> Iterator[tuple[str, str]]:
         yield "whole", "a code is always whole"
     if len(feature.codes) < 2:  # noqa: PLR2004  # two values
         yield "codes", "a code needs at least two codes"
-    if any(not 0 <= code <= _HIGHEST_CODE for code, _ in feature.codes):
-        yield "codes", f"codes must be whole numbers from 0 to {_HIGHEST_CODE}, or texts"
+    if any(not 0 <= code <= HIGHEST_CODE for code, _ in feature.codes):
+        yield "codes", f"codes must be whole numbers from 0 to {HIGHEST_CODE}, or texts"
     for key in ("missing", "hints") if feature.labels else ():
         if getattr(feature, key):
             yield key, f"codes that are texts have no {key}: only null means missing, and other texts are invalid"

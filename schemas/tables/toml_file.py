@@ -31,6 +31,8 @@ from schemas.tables.fhir import FhirOperation
 from schemas.tables.patients import PatientGroup, Population, Subgroup
 from schemas.tables.toml_lines import TomlLines
 from schemas.tables.toml_specs import (
+    FLAG_CODES,
+    FLAG_TEXTS,
     CodingSpec,
     FeatureSpec,
     FhirSpec,
@@ -43,8 +45,6 @@ from schemas.tables.toml_specs import (
 
 _MISSING: Final = "missing"
 """What a coding's map has for a code that means "not measured"."""
-_YES_NO: Final = ((0, "no"), (1, "yes"))
-_TRUE_FALSE: Final = ((0, ("no", "n", "false", "f")), (1, ("yes", "y", "true", "t")))
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]*")
 _TOML_PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)")
 _REQUIRED: Final = ("name", "version", "outcome", "feature")
@@ -174,7 +174,7 @@ class _Reader:
     def _feature(self, spec: FeatureSpec, path: Keys) -> Feature:
         codes, labels, texts = self._codes(spec, path)
         if spec.kind == "flag":
-            codes, texts = _YES_NO, _TRUE_FALSE
+            codes, texts = FLAG_CODES, FLAG_TEXTS
             for key in ("codes", "texts", "limits", "ordered"):
                 if getattr(spec, key):
                     self._add((*path, key), f"{spec.name}: a flag has no {key}")
