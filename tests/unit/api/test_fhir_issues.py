@@ -1,4 +1,4 @@
-"""What is parsed_issues or ambiguous in a FHIR Bundle is reported completely, without values."""
+"""What is invalid or ambiguous in a FHIR Bundle is reported completely, without values."""
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.tables.toml_file import InvalidTableError, read_table
+from schemas.tables.toml_file import read_table
+from tests.support.tables import problems_of
 
 TABLE = """\
 name = "t"
@@ -37,16 +38,6 @@ meaning = "glucose over 120 mg/dL"
 kind = "flag"
 fhir = [{ code = "1558-6", display = "Fasting glucose", above = 120, units = { "mg/dL" = 1 } }]
 """
-
-
-def problems(*changes: tuple[str, str]) -> list[str]:
-    text = TABLE
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new)
-    with pytest.raises(InvalidTableError) as caught:
-        read_table(text.encode(), "t.toml")
-    return list(caught.value.problems)
 
 
 def test_texts_have_defaults() -> None:
@@ -82,12 +73,13 @@ def test_texts_have_defaults() -> None:
 )
 def test_a_problem_has_its_line(old: str, new: str, expected: str) -> None:
     """And its text names the field."""
-    assert problems((old, new))[0].startswith(expected)
+    assert problems_of(TABLE, (old, new))[0].startswith(expected)
 
 
 def test_bindings_without_an_operation_are_a_problem() -> None:
     """They would have no effect."""
-    found = problems(
-        ('[fhir]\noperation = "mortality"\nage = "age"\ngender = "sex"\ngenders = { female = "F", male = "M" }\n', "")
+    found = problems_of(
+        TABLE,
+        ('[fhir]\noperation = "mortality"\nage = "age"\ngender = "sex"\ngenders = { female = "F", male = "M" }\n', ""),
     )
     assert found == ["t.toml:14: age: FHIR needs a table [fhir]", "t.toml:24: high: FHIR needs a table [fhir]"]

@@ -8,9 +8,9 @@ import msgspec
 import pandas as pd
 import pytest
 
+from tests.support.evaluation import inputs_of
 from tests.support.uci import UCI
 from training.data.frames import TRAINING_SITE, features, site_rows, target
-from training.data.population import data_entry
 from training.estimates import MIN_PATIENTS, Estimate, bootstrap_weights
 from training.evaluation.inputs import QUICK, EvaluationInputs
 from training.evaluation.label_sets import nested_folds, nested_label_set_coverage
@@ -29,20 +29,10 @@ NUMBER = re.compile(r"-?\d+\.\d+|\d+")
 
 
 @pytest.fixture(scope="module")
-def found(report: TrainingResult, everyone: pd.DataFrame, cleveland: pd.DataFrame) -> EvaluationReport:
+def found(report: TrainingResult, everyone: pd.DataFrame) -> EvaluationReport:
     """A report with all inputs of the defects, with fewer repeats than a full run."""
-    matrix, labels = features(cleveland), target(cleveland)
-    inputs = EvaluationInputs(
-        UCI,
-        everyone,
-        TRAINING_SITE,
-        matrix,
-        labels,
-        data_entry(cleveland, UCI.table, "processed.cleveland.data"),
-        42,
-        0.5,
-        QUICK,
-    )
+    inputs = inputs_of(everyone)
+    matrix, labels = inputs.matrix, inputs.labels
     pipeline, weights = inputs.pipelines[BEST], bootstrap_weights(len(labels), 42, 100)
     out_of_fold = repeated_cross_validation({BEST: pipeline}, matrix, labels, UCI.table, [42, 43], lambda _step: None)
     risks = out_of_fold.risks[BEST]["none"]

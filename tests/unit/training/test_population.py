@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from scoring.model_artifact import CARD_DATA_FILE, CARD_FILE, MANIFEST_FILE, REPORT_FILE
+from tests.support.evaluation import inputs_of
 from tests.support.uci import UCI
 from training.data.dataset import SITES, file_name, published_file
 from training.data.frames import (
@@ -24,7 +25,7 @@ from training.data.frames import (
 from training.data.labelled import LabelledData
 from training.data.population import HOSPITALS, data_entry, describe_population, hospital_name, identify_hospital
 from training.evaluation.external_validation import validate_externally
-from training.evaluation.inputs import QUICK, EvaluationInputs
+from training.evaluation.inputs import EvaluationInputs
 from training.evaluation.other_hospitals import (
     evaluate_other_hospitals,
     hospital_names,
@@ -58,19 +59,7 @@ def foreign(renamed: Path, tmp_path_factory: pytest.TempPathFactory) -> Training
 @pytest.fixture(scope="module")
 def inputs(renamed: Path) -> EvaluationInputs:
     """The inputs of an evaluation of those rows and the other files."""
-    everyone = read_uci(renamed)
-    rows = site_rows(everyone, TRAINING_SITE)
-    return EvaluationInputs(
-        UCI,
-        everyone,
-        TRAINING_SITE,
-        features(rows),
-        target(rows),
-        data_entry(rows, UCI.table, "processed.cleveland.data"),
-        42,
-        0.5,
-        QUICK,
-    )
+    return inputs_of(read_uci(renamed))
 
 
 @pytest.mark.parametrize("file", [CARD_FILE, CARD_DATA_FILE, MANIFEST_FILE, REPORT_FILE])
@@ -152,21 +141,10 @@ def test_only_shared_rows_are_dropped(everyone: pd.DataFrame) -> None:
     assert (counts[TRAINING_SITE], counts["hungarian"], counts["va"]) == (50, 294 - 50, 200)
 
 
-def test_groups_of_other_hospitals_are_counted(everyone: pd.DataFrame, cleveland: pd.DataFrame) -> None:
+def test_groups_of_other_hospitals_are_counted(everyone: pd.DataFrame) -> None:
     """Sensitivity and specificity of a group are counts of its patients, however few there are."""
-    matrix, labels = features(cleveland), target(cleveland)
-    inputs = EvaluationInputs(
-        UCI,
-        everyone,
-        TRAINING_SITE,
-        matrix,
-        labels,
-        data_entry(cleveland, UCI.table, "processed.cleveland.data"),
-        42,
-        0.5,
-        QUICK,
-    )
-    pipeline = inputs.pipelines["pattern_submodels"].fit(matrix, labels)
+    inputs = inputs_of(everyone)
+    pipeline = inputs.pipelines["pattern_submodels"].fit(inputs.matrix, inputs.labels)
     for site, found in evaluate_other_hospitals(inputs, "pattern_submodels").items():
         rows = site_rows(everyone, site)
         pain, ill = (rows["cp"] != 4).to_numpy(), target(rows) == 1  # asymptomatic
