@@ -14,21 +14,17 @@ for n records and m patients (B. Yurdakul, Statistical Properties of Population 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
-from itertools import pairwise
-from typing import Final, NamedTuple, Self
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import ArtifactError
 from scoring.compiled_table import CompiledTable
+from scoring.drift_reference import RISK_EDGES, FieldReference, Histogram, Reference
 from scoring.features import Matrix
 
-REFERENCE_SCHEMA: Final = "heartstream-reference/1"
-RISK_EDGES: Final = tuple(round(tenth / 10, 1) for tenth in range(1, 10))
-"""Risks are counted in ten bins, whatever the model."""
 ENOUGH_RECORDS: Final = 200
 """Fewer are not compared: at 200, chance alone changes a PSI of ten bins by 0.04, far less than 0.25."""
 _LOOKED_AT: Final = 64
@@ -38,58 +34,6 @@ _HALF_A_RECORD: Final = 0.5
 
 Counts = npt.NDArray[np.float64]
 Vector = npt.NDArray[np.float64]
-
-
-class Histogram(msgspec.Struct, frozen=True):
-    """How many values are at or below each edge (and above the previous one), and above the last.
-
-    Histograms with equal edges are merged by adding their counts.
-    """
-
-    edges: tuple[float, ...]
-    counts: tuple[int, ...]
-
-    def is_valid(self) -> bool:
-        """Return whether edges are increasing, and each bin has a count."""
-        rises = all(low < high for low, high in pairwise(self.edges))
-        fits = len(self.counts) == len(self.edges) + 1
-        return rises and fits and min(self.counts) >= 0
-
-
-class FieldReference(msgspec.Struct, frozen=True):
-    """One field's values in the training rows, and the number of rows without it."""
-
-    measured: Histogram
-    missing: int
-
-
-class Reference(msgspec.Struct, frozen=True):
-    """The distribution of the training rows. `risks` are out-of-fold, by model."""
-
-    schema: str
-    rows: int
-    fields: dict[str, FieldReference]
-    risks: dict[str, Histogram]
-
-    @classmethod
-    def of_json(cls, content: bytes, names: Collection[str]) -> Self:
-        """Read the file of `training.export.drift_reference`; `names` are the fields. Raises ArtifactError."""
-        try:
-            reference = msgspec.json.decode(content, type=cls)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise ArtifactError(f"invalid drift reference: {error}") from error
-        if reference.schema != REFERENCE_SCHEMA:
-            raise ArtifactError(f"the drift reference's schema is {reference.schema}, expected {REFERENCE_SCHEMA}")
-        histograms = [*(field.measured for field in reference.fields.values()), *reference.risks.values()]
-        # Only a field that no training row has may have an empty histogram.
-        measured = [field.measured for field in reference.fields.values() if field.missing < reference.rows]
-        counted = [*measured, *reference.risks.values()]
-        valid = all(each.is_valid() for each in histograms) and all(sum(each.counts) for each in counted)
-        if set(reference.fields) != set(names) or not valid:
-            raise ArtifactError("the drift reference does not have a valid histogram of each field")
-        if any(each.edges != RISK_EDGES for each in reference.risks.values()):
-            raise ArtifactError("the drift reference's risks are not counted in ten bins")
-        return reference
 
 
 class Drift(msgspec.Struct, frozen=True):

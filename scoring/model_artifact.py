@@ -20,7 +20,7 @@ from schemas.records import ModelRef
 from schemas.tables.checks import table_problems
 from schemas.tables.feature_table import Feature, FeatureTable
 from scoring import signature
-from scoring.drift import Reference
+from scoring.drift_reference import Reference
 from scoring.files import WrongSizeError, read_file
 from scoring.sklearn_fallback import Fitted, Pickle, unpickled
 

@@ -17,7 +17,7 @@ import msgspec
 from schemas.errors import ArtifactError
 from schemas.tables.builtin import UCI_HEART, is_builtin
 from schemas.tables.feature_table import PATIENT_ID, Feature, FeatureTable
-from scoring.drift import Reference
+from scoring.drift_reference import Reference
 from scoring.model_artifact import Artifact
 
 _SYNTHETIC: Final = 500

@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 
 from schemas.tables.feature_table import Feature, FeatureTable
-from scoring.drift import REFERENCE_SCHEMA, RISK_EDGES, FieldReference, Histogram, Reference, Vector
+from scoring.drift import Vector
+from scoring.drift_reference import REFERENCE_SCHEMA, RISK_EDGES, FieldReference, Histogram, Reference
 from training.arrays import Matrix
 from training.evaluation.cross_validation import CrossValidation
 

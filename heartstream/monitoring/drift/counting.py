@@ -24,7 +24,8 @@ from runtime.settings import Settings
 from schemas.errors import ArtifactError
 from schemas.records import ModelRef
 from schemas.tables.feature_table import FeatureTable
-from scoring.drift import Census, Drift, FieldReference, Histogram, Reference
+from scoring.drift import Census, Drift
+from scoring.drift_reference import FieldReference, Histogram, Reference
 from scoring.evidence import SourceWindow
 from scoring.missingness import MissingPatterns
 from scoring.model_artifact import Artifact

@@ -14,7 +14,8 @@ import pytest
 from heartstream.demo.patients import Record
 from runtime import events, metrics
 from schemas.errors import ArtifactError
-from scoring.drift import ENOUGH_RECORDS, Drift, FieldReference, Histogram, Reference, Window
+from scoring.drift import ENOUGH_RECORDS, Drift, Window
+from scoring.drift_reference import FieldReference, Histogram, Reference
 from scoring.features import Matrix
 from scoring.model_artifact import MANIFEST_FILE, REFERENCE_FILE, FileEntry, load, read_manifest
 from scoring.model_manager import ModelManager

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from scoring.drift import RISK_EDGES, Reference
+from scoring.drift_reference import RISK_EDGES, Reference
 from scoring.model_artifact import load
 from tests.support.uci import FEATURES, UCI
 from training.data.frames import features
