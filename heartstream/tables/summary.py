@@ -8,7 +8,6 @@ from textwrap import wrap
 from typing import Final
 
 from schemas.tables.feature_table import Feature, FeatureTable, Kind
-from schemas.tables.toml_specs import FLAG_CODES
 
 _WIDTH: Final = 80
 _LABEL: Final = 11
@@ -53,7 +52,7 @@ def _fields(features: Sequence[Feature]) -> str:
 def _kind(feature: Feature) -> str:
     if feature.kind is Kind.QUANTITY:
         return "quantity"
-    if feature.codes == FLAG_CODES:
+    if feature.is_flag:
         return "flag"
     return "text code" if feature.labels else "code"
 

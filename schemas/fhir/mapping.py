@@ -76,7 +76,7 @@ class FhirMapping:
             for each in feature.fhir:
                 if each.panel:
                     self.panels[each.system, each.panel].add(feature.name)
-        self.flags = frozenset(each.name for each in table.features if each.codes == ((0, "no"), (1, "yes")))
+        self.flags = frozenset(each.name for each in table.features if each.is_flag)
         self.coded = frozenset(each.name for each in table.features if each.kind is Kind.CODE)
 
     @classmethod

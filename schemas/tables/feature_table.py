@@ -19,13 +19,14 @@ import msgspec
 
 from schemas.errors import SettingsError
 from schemas.tables.fhir import FhirCode, FhirOperation
-from schemas.tables.patients import PatientGroup, Population, Subgroup
+from schemas.tables.patients import PatientGroup, Plausible, Population, Subgroup
 
 PATIENT_ID = "patient_id"
 CODING = "coding"
 OutcomeValue = int | str
 HORIZON: Final = re.compile(r"P([0-9]{1,4})([YMWD])")
 """The durations that an outcome can have, of those of ISO 8601."""
+FLAG_CODES: Final = ((0, "no"), (1, "yes"))
 _PERIODS: Final = {"Y": "year", "M": "month", "W": "week", "D": "day"}
 
 
@@ -99,9 +100,14 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
         """What stands for each code in a record."""
         return self.labels or tuple(code for code, _ in self.codes)
 
-    def as_sent(self, number: float) -> float | str | None:
+    @property
+    def is_flag(self) -> bool:
+        """Whether the codes are 1 for yes and 0 for no."""
+        return self.codes == FLAG_CODES
+
+    def as_sent(self, number: float | None) -> float | str | None:
         """Return what a record has for a valid number of a matrix: None for NaN, the text of a code that is a text."""
-        if math.isnan(number):
+        if number is None or math.isnan(number):
             return None
         return self.labels[int(number)] if self.labels else number
 
@@ -176,19 +182,6 @@ class Coding(msgspec.Struct, frozen=True):
 
 def _classes(positive: Sequence[OutcomeValue], negative: Sequence[OutcomeValue]) -> dict[OutcomeValue, int]:
     return {**dict.fromkeys(negative, 0), **dict.fromkeys(positive, 1)}
-
-
-class Plausible(msgspec.Struct, frozen=True):
-    """The best results that the fields are known to give without leakage, for so many positives and negatives.
-
-    Training refuses much better ones. `source` says where the figures come from.
-    """
-
-    roc_auc: float
-    accuracy: float
-    positives: int
-    negatives: int
-    source: str = ""
 
 
 class Form(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""The patients of a feature table, their groups and subgroups."""
+"""The patients of a feature table, their groups and subgroups, and the results that are known of them."""
 
 from __future__ import annotations
 
@@ -32,3 +32,16 @@ class Population(msgspec.Struct, frozen=True):
 
     who: str = ""
     licence: str = ""
+
+
+class Plausible(msgspec.Struct, frozen=True):
+    """The best results that the fields are known to give without leakage, for so many positives and negatives.
+
+    Training refuses much better ones. `source` says where the figures come from.
+    """
+
+    roc_auc: float
+    accuracy: float
+    positives: int
+    negatives: int
+    source: str = ""

@@ -17,6 +17,7 @@ import msgspec
 from schemas.errors import DataError, DependencyError
 from schemas.tables.checks import Keys, Problem, feature_problems, table_problems
 from schemas.tables.feature_table import (
+    FLAG_CODES,
     PATIENT_ID,
     Coding,
     Feature,
@@ -25,13 +26,11 @@ from schemas.tables.feature_table import (
     Hint,
     Kind,
     Outcome,
-    Plausible,
 )
 from schemas.tables.fhir import FhirOperation
-from schemas.tables.patients import PatientGroup, Population, Subgroup
+from schemas.tables.patients import PatientGroup, Plausible, Population, Subgroup
 from schemas.tables.toml_lines import TomlLines
 from schemas.tables.toml_specs import (
-    FLAG_CODES,
     FLAG_TEXTS,
     CodingSpec,
     FeatureSpec,

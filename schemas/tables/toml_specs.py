@@ -13,7 +13,6 @@ import msgspec
 from schemas.tables.feature_table import Feature, Kind, OutcomeValue
 from schemas.tables.fhir import FhirCode
 
-FLAG_CODES: Final = ((0, "no"), (1, "yes"))
 FLAG_TEXTS: Final = ((0, ("no", "n", "false", "f")), (1, ("yes", "y", "true", "t")))
 """The words for the codes of a flag in files."""
 _ALL_OPTIONAL: Final = "all optional"

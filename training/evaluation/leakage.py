@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import clone
 
 from schemas.errors import ArtifactError
-from schemas.tables.feature_table import Plausible
+from schemas.tables.patients import Plausible
 from training.arrays import Labels, Matrix
 from training.evaluation.cross_validation import stratified_folds
 from training.evaluation.metrics import roc_auc

@@ -105,7 +105,7 @@ class BundleParser:
         if (patient := state.patient) is not None:
             paths = {PATIENT_ID: patient.path, **self._patient_paths(patient), **paths}
             self._take_patient(patient, state, today, numbers, notes)
-        values = {field: self._sent(field, value) for field, value in numbers.items()}
+        values = {field: self._features[field].as_sent(value) for field, value in numbers.items()}
         record = encode_record(
             {PATIENT_ID: patient.id if patient else _PLACEHOLDER_ID, **dict.fromkeys(self._names), **values}
         )
@@ -142,11 +142,6 @@ class BundleParser:
         else:
             numbers[self._age.field] = age.years
             notes.extend([age.note] if age.note else [])
-
-    def _sent(self, field: str, value: float | None) -> float | str | None:
-        """Return a value as records have it: a code that is a text, not its position."""
-        labels = self._features[field].labels
-        return labels[int(value)] if labels and value is not None else value
 
     def _all_issues(self, state: _ParseState, record: bytes, paths: Mapping[str, str]) -> Iterator[ValidationIssue]:
         """Yield the errors of the Bundle, and those of the fields of its record that could be parsed."""
