@@ -103,11 +103,25 @@ def files_of(place: Path) -> list[Path]:
 
 def commands() -> set[str]:
     """Return the commands of `./run`: its own and heartstream's."""
-    own = OWN_COMMAND.findall(Path("run").read_text("utf-8"))
-    scripts = subprocess.run(
-        [sys.executable, "-m", "heartstream", "--help"], capture_output=True, text=True, check=True
-    )
-    return {*own, *re.findall(r"^│ ([a-z]+) ", scripts.stdout, re.MULTILINE)}
+    return {*own_commands(), *heartstream_commands()}
+
+
+def own_commands() -> list[str]:
+    """Return the commands that `./run` handles itself."""
+    return OWN_COMMAND.findall(Path("run").read_text("utf-8"))
+
+
+def heartstream_commands() -> list[str]:
+    """Return the commands that `./run` passes on."""
+    shown = subprocess.run([sys.executable, "-m", "heartstream", "--help"], capture_output=True, text=True, check=True)
+    return re.findall(r"^│ ([a-z]+) ", shown.stdout, re.MULTILINE)
+
+
+def test_no_command_of_run_hides_one_of_heartstream() -> None:
+    """`./run model check` is `heartstream model check`."""
+    assert {"test", "tla"} <= {*own_commands()}
+    assert {"model", "train"} <= {*heartstream_commands()}
+    assert {*own_commands()} & {*heartstream_commands()} == set()
 
 
 def test_zizmor_finds_nothing() -> None:
