@@ -42,7 +42,7 @@ class WarningCode(StrEnum):
     """The kind of a warning."""
 
     IMPUTED = "imputed"
-    """The field was missing and was imputed by the training patients' average: `pattern` is null."""
+    """The field was missing and was imputed from the training patients: `pattern` is null."""
     OUT_OF_TRAINING_RANGE = "out_of_training_range"
     """The value is outside the training range: the score is an extrapolation."""
 
@@ -90,19 +90,19 @@ class Score(msgspec.Struct, frozen=True, gc=False):
 
     `risk` is the probability (0 to 1, six decimals) of the feature table's outcome; `label` is 1 if `risk` is at or
     above `threshold`. `pattern` names the sub-model that was used: `complete`, or the fields that it does not use,
-    joined by `+`; it is null for a model that imputes missing values. `missing` names the fields that were not
-    measured. `measure_next` names up to three of them, first the one whose measurement is expected to bring the risk
-    closest to that of a complete record; costs and risks of the tests are not considered. `interval` (four decimals)
-    would contain the risk in 90 of 100 cases if every field were measured and the model were trained on other patients
-    of the same population; in log-odds it never narrows when a field is missing. `sampling_interval` is the part of it
-    due to the choice of training patients, the rest being due to the missing fields; it is absent if no field is
-    missing. `label_set` has the labels that are compatible with the risk: for 90 of 100 training patients of the same
-    patient group, of either outcome, the set contains the true one; both labels mean "uncertain", and a single label is
-    not a certainty. `reasons` are the fields that change the risk most, strongest first. All of these are absent if
-    they are turned off, and null if the model does not provide them. `input_digest` has the first 16 hexadecimal digits
-    of the SHA-256 of the record's bytes; it is absent unless it is turned on, and null for a row of a table, which has
-    no such bytes. `source` is null if the record did not come from a topic. A score contains no time: the same record
-    gives the same bytes.
+    joined by `+`; it is null if missing values were imputed, or if one model takes records with and without them.
+    `missing` names the fields that were not measured. `measure_next` names up to three of them, first the one whose
+    measurement is expected to bring the risk closest to that of a complete record; costs and risks of the tests are
+    not considered. `interval` (four decimals) would contain the risk in 90 of 100 cases if every field were
+    measured and the model were trained on other patients of the same population; in log-odds it never narrows when
+    a field is missing. `sampling_interval` is the part of it due to the choice of training patients, the rest being
+    due to the missing fields; it is absent if no field is missing. `label_set` has the labels that are compatible
+    with the risk: for 90 of 100 training patients of the same patient group, of either outcome, the set contains
+    the true one; both labels mean "uncertain", and a single label is not a certainty. `reasons` are the fields that
+    change the risk most, strongest first. All of these are absent if they are turned off, and null if the model
+    does not provide them. `input_digest` has the first 16 hexadecimal digits of the SHA-256 of the record's bytes;
+    it is absent unless it is turned on, and null for a row of a table, which has no such bytes. `source` is null if
+    the record did not come from a topic. A score contains no time: the same record gives the same bytes.
     """
 
     patient_id: str

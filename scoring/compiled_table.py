@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 
 from schemas.record_format import RecordFormat
@@ -16,12 +17,12 @@ from scoring.reference_cases import reference_cases
 class CompiledTable:
     """What all batches of one feature table share: built once for a model, or once for a training run."""
 
-    def __init__(self, table: FeatureTable) -> None:
-        """Compile `table`; takes about a millisecond."""
+    def __init__(self, table: FeatureTable, patterns: Iterable[int] = ()) -> None:
+        """Compile `table`, with the missing `patterns` that a model lists (`MissingPatterns`). Takes a millisecond."""
         self.table = table
         self.records = RecordFormat(table)
         self.matrix = MatrixFormat(table)
-        self.patterns = MissingPatterns(table)
+        self.patterns = MissingPatterns(table, patterns)
         self.groups = PatientGroups(table)
 
     @cached_property
@@ -41,5 +42,9 @@ class CompiledTable:
 
     def cells_of(self, matrix: Matrix) -> Patterns:
         """Return each record's row (n,) in flattened tables of patterns and groups, for valid records (n, fields)."""
-        cells: Patterns = self.patterns.of(matrix) * len(self.groups) + self.groups.of(matrix)
+        return self.cells(self.patterns.of(matrix), matrix)
+
+    def cells(self, patterns: Patterns, matrix: Matrix) -> Patterns:
+        """Return the same if the missing patterns (n,) are known."""
+        cells: Patterns = self.patterns.rows(patterns) * len(self.groups) + self.groups.of(matrix)
         return cells

@@ -35,7 +35,8 @@ class ScoreDetails:
         self._engine, self._lookup, self._details = engine, lookup, details
         self._compiled, self._names, self._patterns = compiled, compiled.table.names, compiled.patterns
         self._bits = 1 << np.arange(len(self._names), dtype=np.int64)
-        self._kinds_fit = self._patterns.count << len(self._names) <= np.iinfo(np.int64).max
+        self._width = len(self._patterns.optional)
+        self._kinds_fit = self._width + len(self._names) < np.iinfo(np.int64).bits
         ranges = [artifact.manifest.training_range[name] for name in self._names]
         self._lowest, self._highest = np.array(ranges).T
         self._strongest = StrongestReasons(engine.fields)
@@ -43,10 +44,11 @@ class ScoreDetails:
 
     def columns(self, matrix: Matrix, found: Explanation) -> ScoreColumns:
         """Return the columns of scored records (n, fields)."""
-        cells = self._compiled.cells_of(matrix)
+        patterns = self._patterns.of(matrix)
+        cells = self._compiled.cells(patterns, matrix)
         return ScoreColumns(
             found.risks.tolist(),
-            self.metadata(matrix, cells // len(self._compiled.groups)),
+            self.metadata(matrix, patterns),
             self._intervals(found, cells),
             self._sampling_intervals(found, cells),
             self._label_sets(found.risks, cells),
@@ -64,18 +66,18 @@ class ScoreDetails:
 
     def _kinds(self, patterns: Patterns, outside: Mask) -> list[int]:
         """Return one number for each combination of missing fields and fields out of range."""
-        count = self._patterns.count
         if self._kinds_fit:
-            kinds: list[int] = (patterns + count * (outside @ self._bits)).tolist()
+            kinds: list[int] = (patterns + ((outside @ self._bits) << self._width)).tolist()
             return kinds
         rows = np.packbits(outside, axis=1, bitorder="little")
         pairs = zip(patterns.tolist(), rows, strict=True)
-        return [pattern + count * int.from_bytes(row.tobytes(), "little") for pattern, row in pairs]
+        return [pattern + (int.from_bytes(row.tobytes(), "little") << self._width) for pattern, row in pairs]
 
     def _new_metadata(self, kind: int) -> EncodedMetadata:
-        outside, pattern = divmod(kind, self._patterns.count)
+        outside, pattern = divmod(kind, 1 << self._width)
         missing = self._patterns.fields(pattern)
-        imputed = missing if self._engine.imputes else ()
+        imputes = self._engine.imputes or self._patterns.row(pattern) == self._patterns.count
+        imputed = missing if imputes else ()
         warnings = (
             *(ScoreWarning(WarningCode.IMPUTED, name) for name in imputed),
             *(
@@ -86,7 +88,7 @@ class ScoreDetails:
         )
         if len(self._metadata) >= _REMEMBERED_KINDS:
             self._metadata.clear()
-        used = None if self._engine.imputes else "+".join(missing) or COMPLETE
+        used = None if imputes else "+".join(missing) or COMPLETE
         measure_next = self._lookup.measure_next(pattern) if self._details.measure_next else msgspec.UNSET
         metadata = self._metadata[kind] = self.builder.metadata(used, missing, warnings, measure_next)
         return metadata
@@ -104,7 +106,7 @@ class ScoreDetails:
         if self._details.interval and found.log_odds is not None and len(rows):
             part = outwards(self._lookup.sampling_intervals(found.log_odds[rows], cells[rows]))
             for row, pair in zip(rows.tolist(), () if part is None else _pairs(part), strict=part is not None):
-                parts[row] = pair
+                parts[row] = msgspec.UNSET if pair is None else pair
         return parts
 
     def _label_sets(self, risks: Vector, cells: Patterns) -> Sequence[msgspec.Raw | msgspec.UnsetType]:
@@ -132,5 +134,9 @@ def outwards(found: Intervals | None) -> Intervals | None:
     return Intervals(low, np.ceil(found.high * _INTERVAL_STEPS) / _INTERVAL_STEPS)
 
 
-def _pairs(found: Intervals) -> list[Interval]:
-    return list(zip(found.low.tolist(), found.high.tolist(), strict=True))
+def _pairs(found: Intervals) -> list[Interval | None]:
+    """Return the limits of each interval; None where the model has none."""
+    pairs: list[Interval | None] = list(zip(found.low.tolist(), found.high.tolist(), strict=True))
+    for row in np.flatnonzero(np.isnan(found.low)).tolist():
+        pairs[row] = None
+    return pairs

@@ -30,6 +30,7 @@ ENOUGH_RECORDS: Final = 200
 _LOOKED_AT: Final = 64
 """The number of records sampled from a batch, so that a window never consists of a single large batch."""
 _HALF_A_RECORD: Final = 0.5
+_MOST_PATTERNS: Final = 65_536
 """Added to the count of each bin: an empty one would make PSI infinite."""
 
 Counts = npt.NDArray[np.float64]
@@ -122,13 +123,16 @@ class Census:
         self._expected = _Expected.of(reference, model, training_range, compiled.table.names)
         self._found = self._expected.found(self._expected.no_rows(), np.empty(0))
         self._patterns = compiled.patterns
-        self.patterns = np.zeros(compiled.patterns.count, dtype=np.int64)
-        """Records of each missing pattern."""
+        self.patterns: dict[int, int] = {}
+        """Records of each missing pattern, of the first 65,536 different ones."""
 
     def add(self, matrix: Matrix, risks: Vector) -> None:
         """Count a batch: records (n, fields) and their risks (n,)."""
         self._found = self._found.plus(self._expected.found(matrix, risks))
-        self.patterns += np.bincount(self._patterns.of(matrix), minlength=self._patterns.count)
+        found, counts = np.unique(self._patterns.of(matrix), return_counts=True)
+        for pattern, count in zip(found.tolist(), counts.tolist(), strict=True):
+            if pattern in self.patterns or len(self.patterns) < _MOST_PATTERNS:
+                self.patterns[pattern] = self.patterns.get(pattern, 0) + count
 
     def measure(self) -> Drift:
         """Compare the counts with the reference."""

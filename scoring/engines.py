@@ -21,6 +21,7 @@ from scoring.portable_model import Linear, PortableModel
 from scoring.preprocessing import Plan
 from scoring.reference_cases import REFERENCE_CASES, sha256_of
 from scoring.reference_results import ReferenceResults
+from scoring.submodel_lookup import SubmodelLookup
 from scoring.uncertainty import Uncertainty, unknown
 
 Vector = Matrix
@@ -90,23 +91,27 @@ class LinearEngine:
         self._slope, self._offset = 1 / plan.scale, -plan.mean / plan.scale - center[:affine]
         self._tables = _centered_tables(plan, center[affine:])
         self._first_columns = plan.first_columns
-        self._intercepts, self._coefficients = linear.intercepts, linear.coefficients
+        self._width = linear.coefficients.shape[1]
         self.imputes = len(linear.intercepts) < compiled.patterns.count
+        columns, covariance = compiled.pattern_columns, linear.covariance
+        self._submodels = SubmodelLookup(linear.intercepts, linear.coefficients, covariance, columns)
+        if covariance is not None:
+            self.tolerance = 1e-9  # solving for a derived sub-model loses some digits
         self.fields = tuple(compiled.table.names[j] for j in plan.fields)
 
     def explain(self, matrix: Matrix) -> Explanation:
         """Score a batch. A row's numbers lie side by side, so numpy adds them in one order in any batch."""
-        models = np.zeros(len(matrix), dtype=np.intp) if self.imputes else self._patterns.of(matrix)
-        design = self._design(matrix)
-        weighed = design * self._coefficients.take(models, axis=0)
+        patterns = np.zeros(len(matrix), dtype=np.int64) if self.imputes else self._patterns.of(matrix)
+        intercepts, coefficients = self._submodels.of(patterns)
+        weighed = self._design(matrix) * coefficients
         contributions = np.add.reduceat(weighed, self._first_columns, axis=1)
-        log_odds = self._intercepts.take(models) + contributions.sum(axis=1)
+        log_odds = intercepts + contributions.sum(axis=1)
         return Explanation(logistic(log_odds), contributions, log_odds)
 
     def _design(self, matrix: Matrix) -> Matrix:
         """Return the columns (n, columns) minus the average training patient; 0 where missing."""
         plan = self._plan
-        design = np.empty((len(matrix), self._coefficients.shape[1]))
+        design = np.empty((len(matrix), self._width))
         raw = matrix.take(plan.affine, axis=1) * self._slope + self._offset
         raw[np.isnan(raw)] = 0.0
         place = len(plan.affine)

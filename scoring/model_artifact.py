@@ -95,12 +95,12 @@ class ModelEntry(msgspec.Struct, frozen=True):
     plain: str | None = None
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that is to be known about a model directory. Holds no clock: the same training gives the same bytes.
 
     `feature_table` is the identifier of the table in `TABLE_FILE`. `training_range` has, for each field, the smallest
     and largest value in the training rows. No value lies in that of a field which no row has: its first limit is above
-    its second.
+    its second. `missing_patterns` are those that the model lists of a table with more than ten optional fields.
     """
 
     schema: str
@@ -114,6 +114,7 @@ class Manifest(msgspec.Struct, frozen=True):
     training_range: dict[str, tuple[float, float]]
     models: dict[str, ModelEntry]
     files: dict[str, FileEntry]
+    missing_patterns: tuple[int, ...] = ()
 
 
 class Artifact(msgspec.Struct, frozen=True):
@@ -203,6 +204,8 @@ def _table(content: bytes | None, manifest: Manifest, problems: list[str]) -> Fe
     found = [problem.text for problem in table_problems(table)]
     if table.identifier != manifest.feature_table:
         found.append(f"it is {table.identifier}, the manifest says {manifest.feature_table}")
+    if any(not 0 <= pattern < 1 << len(table.optional) for pattern in manifest.missing_patterns):
+        found.append("the manifest lists missing patterns that the table does not have")
     problems.extend(f"{TABLE_FILE}: {text}" for text in found)
     problems.extend(_range_problems(manifest, table))
     return table
@@ -231,10 +234,8 @@ def _read_files(folder: Path, manifest: Manifest, problems: list[str]) -> dict[s
             continue
         actual = FileEntry.of(contents[name])
         if actual != entry:
-            problems.append(
-                f"{name}: has {actual.size} bytes and SHA-256 {actual.sha256}, "
-                f"expected {entry.size} bytes and SHA-256 {entry.sha256}"
-            )
+            expected = f"expected {entry.size} bytes and SHA-256 {entry.sha256}"
+            problems.append(f"{name}: has {actual.size} bytes and SHA-256 {actual.sha256}, {expected}")
     return contents
 
 

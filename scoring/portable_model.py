@@ -16,15 +16,17 @@ from scoring.reference_results import ReferenceResults
 from scoring.uncertainty import Uncertainty
 
 
-class Linear(msgspec.Struct, frozen=True):
+class Linear(msgspec.Struct, frozen=True, omit_defaults=True):
     """Logistic regressions over the centered columns: one for all records, or one for each missing pattern.
 
     `intercepts` (models,) are the log-odds of the average training patient, `coefficients` are (models, columns), zero
-    where a sub-model does not use a column.
+    where a sub-model does not use a column. `covariance` (columns, columns) is that of the centered training rows, for
+    the missing patterns that the model has no sub-model for; None if it has one for each, or one for all records.
     """
 
     intercepts: Matrix
     coefficients: Matrix
+    covariance: Matrix | None = None
 
 
 class PortableModel(msgspec.Struct, frozen=True):

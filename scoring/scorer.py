@@ -44,7 +44,7 @@ class Scorer:
 
         `window_records` is the size of the drift window, if the artifact has a reference.
         """
-        self.compiled = compiled = CompiledTable(artifact.table)
+        self.compiled = compiled = CompiledTable(artifact.table, artifact.manifest.missing_patterns)
         prepared = build_engine(artifact, compiled)
         self._engine, self.fallback_reason = prepared.engine, prepared.fallback_reason
         self.uncertainty: Uncertainty = prepared.uncertainty
@@ -179,9 +179,10 @@ def _new_window(artifact: Artifact, records: int, compiled: CompiledTable) -> Wi
 
 
 def _hold(intervals: Intervals, risks: Vector) -> bool:
-    """Return whether each interval has limits and contains its risk."""
+    """Return whether each interval that the model has contains its risk."""
+    absent = np.isnan(intervals.low) & np.isnan(intervals.high)
     within = (intervals.low >= 0) & (intervals.low <= risks) & (risks <= intervals.high) & (intervals.high <= 1)
-    return bool(within.all())
+    return bool((within | absent).all())
 
 
 def are_probabilities(risks: Vector) -> bool:

@@ -16,6 +16,7 @@ from scoring.estimators import Matrix, averages
 from scoring.features import Mask
 from scoring.logistic import logistic
 from scoring.missingness import PatternColumns
+from scoring.submodel_lookup import SubmodelLookup, covariance_of, filled
 
 _MOST_STEPS: Final = 50
 _CLOSE: Final = 1e-10
@@ -26,8 +27,10 @@ class PatternSubmodels(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
     """Logistic regressions, one for each missing pattern, fitted on the same rows.
 
     The input is the preprocessor's output, (n, columns) with NaN where a field is missing. When fitting, a row without
-    a field that a sub-model uses gets the average; that concerns six of Cleveland's 303 rows. `coef_` is (patterns,
+    a field that a sub-model uses gets the average; that concerns six of Cleveland's 303 rows. If not every pattern is
+    listed, it gets the expectation given its other columns (decision 59). `coef_` is (patterns,
     columns), zero where the field is missing; `intercept_` (patterns,) is the log-odds of the average training patient.
+    `covariance_` (columns, columns) is that of the rows, for the patterns that are not listed; None if all are.
     """
 
     imputes = False
@@ -43,15 +46,23 @@ class PatternSubmodels(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         self.classes_ = np.unique(y)
         self.n_features_in_ = x.shape[1]
         self.center_ = averages(x)
-        fitted = fit_logistic(centered(x, self.center_), y, self.columns.used, 1 / self.C)
+        self.covariance_ = None if self.columns.patterns.are_all else covariance_of(x - self.center_)
+        fitted = fit_logistic(self.design(x), y, self.columns.used, 1 / self.C)
         self.intercept_, self.coef_ = fitted[:, 0].copy(), fitted[:, 1:].copy()
         return self
 
+    def design(self, x: Matrix) -> Matrix:
+        """Return preprocessed rows (n, columns) as they are fitted: centred, without gaps."""
+        if self.covariance_ is None:
+            return centered(x, self.center_)
+        return filled(x - self.center_, self.covariance_)
+
     def decision_function(self, x: Matrix) -> Matrix:
         """Return the log-odds (n,) of rows (n, columns)."""
-        patterns = self.columns.patterns_of(x)
-        summed: Matrix = (centered(x, self.center_) * self.coef_[patterns]).sum(axis=1)
-        return self.intercept_[patterns] + summed
+        lookup = SubmodelLookup(self.intercept_, self.coef_, self.covariance_, self.columns)
+        intercepts, coefficients = lookup.of(self.columns.patterns_of(x))
+        summed: Matrix = (centered(x, self.center_) * coefficients).sum(axis=1)
+        return intercepts + summed
 
     def predict_proba(self, x: Matrix) -> Matrix:
         """Return the probabilities (n, 2) of both classes."""

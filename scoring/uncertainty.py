@@ -1,12 +1,13 @@
 """Uncertainty of risks, as tables that training computes and scoring looks up.
 
-Each table has a row for each missing pattern and patient group. The 90% interval answers one question: if every field
-were measured, and the model were trained on other patients of the same population, what would the risk be? So it
-includes both the sampling of training patients and the missing measurements.
+Each table has a row for each listed missing pattern (`scoring.missingness`) and patient group. The 90% interval answers
+one question: if every field were measured, and the model were trained on other patients of the same population, what
+would the risk be? So it includes both the sampling of training patients and the missing measurements.
 """
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Final, NamedTuple
 
 import msgspec
@@ -95,14 +96,15 @@ class Intervals(NamedTuple):
 
 
 class Lookup:
-    """The tables, flattened for lookups by batch."""
+    """The tables, flattened for lookups by batch. All limits are NaN for a missing pattern that is not listed."""
 
     def __init__(self, tables: Uncertainty, compiled: CompiledTable) -> None:
-        self.tables = tables
         self._patterns = compiled.patterns
-        self._limits = tables.label_limits.reshape(-1, 2)
-        self._reach = None if tables.reach is None else tables.reach.reshape(-1, 2)
-        self._sampling = None if tables.sampling_reach is None else tables.sampling_reach.reshape(-1, 2)
+        groups = 0 if self._patterns.are_all else len(compiled.groups)
+        self._limits = _flat(tables.label_limits, groups)
+        self._reach = None if tables.reach is None else _flat(tables.reach, groups)
+        self._sampling = None if tables.sampling_reach is None else _flat(tables.sampling_reach, groups)
+        self._distance = None if tables.distance is None else np.append(tables.distance, np.nan)
 
     def intervals(self, log_odds: Vector, cells: Patterns) -> Intervals | None:
         """Return the 90% intervals of risks; None if this model has none."""
@@ -120,14 +122,21 @@ class Lookup:
     def measure_next(self, pattern: int) -> tuple[str, ...] | None:
         """Return the missing fields whose measurement should bring the risk closest to that of a complete record.
 
-        The best is first; None if this model does not provide them.
+        The best is first; None if this model does not provide them for the pattern.
         """
-        distance = self.tables.distance
-        if distance is None:
+        if self._distance is None:
             return None
-        missing = [bit for bit in range(len(self._patterns.optional)) if pattern >> bit & 1]
-        missing.sort(key=lambda bit: float(distance[pattern & ~(1 << bit)]))
-        return tuple(name for bit in missing for name in self._patterns.fields(1 << bit))[:MOST_NEXT]
+        missing = [1 << bit for bit in range(len(self._patterns.optional)) if pattern >> bit & 1]
+        distances = {bit: float(self._distance[self._patterns.row(pattern & ~bit)]) for bit in missing}
+        if any(map(isnan, distances.values())):
+            return None
+        missing.sort(key=distances.__getitem__)
+        return tuple(name for bit in missing for name in self._patterns.fields(bit))[:MOST_NEXT]
+
+
+def _flat(table: Matrix, unknown: int) -> Matrix:
+    """Return a table (patterns, groups, 2) as (cells, 2), with NaN in `unknown` cells for a pattern not listed."""
+    return np.concatenate([table.reshape(-1, 2), np.full((unknown, 2), np.nan)])
 
 
 def _around(log_odds: Vector, reach: Matrix) -> Intervals:

@@ -115,6 +115,12 @@ def linear_of(classifier: Any) -> tuple[Matrix, Matrix]:
     return classifier["classify"].intercept_ + coefficients @ classifier["average"].statistics_, coefficients
 
 
+def covariance_of(classifier: Any) -> Matrix | None:
+    """Return the covariance (columns, columns) of sub-models that do not list every missing pattern, else None."""
+    covariance: Matrix | None = getattr(classifier, "covariance_", None)
+    return covariance
+
+
 def penalty_of(classifier: Any) -> float:
     """Return the L2 penalty of a linear classifier: the inverse of C."""
     return 1 / (classifier.C if isinstance(classifier, PatternSubmodels) else classifier["classify"].C)

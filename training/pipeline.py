@@ -41,6 +41,7 @@ from training.export.model_directory import (
     refuse_foreign_folder,
     write_model,
 )
+from training.listed_patterns import listed_patterns
 from training.report.model_card import as_markdown, new_card
 
 Progress = Callable[[str, int, int], None]
@@ -197,8 +198,9 @@ def load_patients(request: TrainingRequest) -> TrainingPatients:
     own = request.patients
     if own is not None:
         compiled = CompiledTable(own.table)
-        found = read_labelled(own.path, compiled, own.coding, own.options, own.columns)
-        return TrainingPatients(compiled, found.frame, None, own.path.name)
+        frame = read_labelled(own.path, compiled, own.coding, own.options, own.columns).frame
+        listed = listed_patterns(features(frame), own.table)
+        return TrainingPatients(CompiledTable(own.table, listed), frame, None, own.path.name)
     sites = SITES if request.depth.full else (TRAINING_SITE,)
     frame = read_snapshot(sites) if request.data is None else read_uci(request.data, sites)
     return TrainingPatients(UCI, frame, TRAINING_SITE, file_name(TRAINING_SITE))

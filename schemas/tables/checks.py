@@ -16,8 +16,8 @@ from schemas.tables.names import normalized
 
 Keys = tuple[str | int, ...]
 MOST_FEATURES: Final = 200
-MOST_OPTIONAL: Final = 10
-"""Each set of missing fields has a model of its own: 1,024 of them."""
+MOST_OPTIONAL: Final = 62
+"""The set of missing fields is one integer of 64 bits."""
 _MOST_COMBINATIONS: Final = 10_000
 TABLE_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,39}")

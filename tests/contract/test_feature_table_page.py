@@ -51,4 +51,4 @@ def test_the_example_is_a_valid_table_of_20_to_30_lines() -> None:
 def test_the_limits_are_those_of_the_checks() -> None:
     """The number of fields, and of optional ones."""
     assert f"1 to {MOST_FEATURES} of `[[feature]]`" in PAGE
-    assert (MOST_OPTIONAL, "At most ten fields may be optional" in PAGE) == (10, True)
+    assert f"At most {MOST_OPTIONAL} fields may be optional" in PAGE

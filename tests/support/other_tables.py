@@ -18,6 +18,7 @@ from scoring.model_artifact import DataEntry
 from training.candidates import PATTERN_SUBMODELS, new_pattern_submodels
 from training.evaluation.uncertainty import measure_uncertainty
 from training.export.model_directory import FittedModels, TrainedModel, write_model
+from training.listed_patterns import listed_patterns
 
 FOLDER: Final = Path(__file__).parent.parent / "tables"
 NAMES: Final = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
@@ -35,8 +36,9 @@ def table(name: str) -> FeatureTable:
 
 
 def invented_rows(compiled: CompiledTable, count: int = _ROWS, seed: int = 1) -> Matrix:
-    """Return valid rows (count, fields), in which a tenth of the optional values is missing."""
+    """Return valid rows (count, fields), in which a tenth of the optional values is missing, or one in a record."""
     rng = np.random.default_rng(seed)
+    share = 1 / max(10, len(compiled.table.optional))
     rows = np.empty((count, len(compiled.table.features)))
     for place, feature in enumerate(compiled.table.features):
         low, high = feature.interval
@@ -47,7 +49,7 @@ def invented_rows(compiled: CompiledTable, count: int = _ROWS, seed: int = 1) ->
         else:
             rows[:, place] = rng.uniform(low, high, count).round(2)
         if not feature.required:
-            rows[rng.random(count) < 0.1, place] = np.nan
+            rows[rng.random(count) < share, place] = np.nan
     return rows
 
 
@@ -59,8 +61,8 @@ def records(compiled: CompiledTable, count: int = 20, seed: int = 2) -> list[dic
 
 def write_model_of(other: FeatureTable, folder: Path, version: str = "test") -> Path:
     """Write a model directory of a table, fitted on rows in which a high value of the first field is the risk."""
-    compiled = CompiledTable(other)
-    matrix = invented_rows(compiled, max(_ROWS, _ROWS_PER_FIELD * len(other.features)))
+    matrix = invented_rows(CompiledTable(other), max(_ROWS, _ROWS_PER_FIELD * len(other.features)))
+    compiled = CompiledTable(other, listed_patterns(matrix, other))
     first = np.nan_to_num((matrix[:, 0] - np.nanmean(matrix[:, 0])) / np.nanstd(matrix[:, 0]))
     labels = (first + np.random.default_rng(3).normal(size=len(matrix)) > 0).astype(np.int64)
     preprocessor = new_preprocessor(compiled.columns).fit(matrix)

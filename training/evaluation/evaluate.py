@@ -42,7 +42,7 @@ from training.evaluation.repeated_cv import (
     COMPLETE,
     OnStep,
     OutOfFoldRisks,
-    gap_sets,
+    gap_sets_of,
     repeated_cross_validation,
 )
 from training.evaluation.results import REPORT_SCHEMA, Curves, EvaluationReport, FullEvaluation
@@ -67,7 +67,7 @@ def evaluate_candidates(
         name: {
             model: performance(labels, out_of_fold.risks[model][name], inputs.threshold, weights) for model in compared
         }
-        for name in gap_sets(inputs.compiled.table)
+        for name in gap_sets_of(inputs.matrix, inputs.compiled.table)
     }
     criteria = selection_criteria(list(pipelines), missing_fields, out_of_fold, labels)
     selection = select(criteria)
@@ -102,7 +102,7 @@ def _full(
     matrix, labels, seed, threshold = inputs.matrix, inputs.labels, inputs.seed, inputs.threshold
     pipelines, compiled = inputs.pipelines, inputs.compiled
     table = compiled.table
-    gaps, common = gap_sets(table), table.gaps.get(table.common_gap, ())
+    gaps, gap = gap_sets_of(matrix, table), compiled.patterns.without(table.gaps.get(table.common_gap, ()))
     risks = {name: out_of_fold.risks[name][COMPLETE] for name in pipelines}
     tuned = {name: nested_tuning(name, pipelines[name], matrix, labels, seed, step) for name in GRIDS}
     step("other hospitals")
@@ -125,8 +125,8 @@ def _full(
         instability=instability(refits, threshold),
         coverage=nested_label_set_coverage(folds, matrix, labels, compiled),
         coverage_with_gap=(
-            nested_label_set_coverage(folds, matrix, labels, compiled, compiled.patterns.without(common))
-            if linear and common
+            nested_label_set_coverage(folds, matrix, labels, compiled, compiled.patterns.row(gap))
+            if linear and gap
             else None
         ),
         interval_coverage=simulate_interval_coverage(classifier, matrix, labels, compiled, gaps, seed)

@@ -78,7 +78,7 @@ def simulate_interval_coverage(
     if np.bincount(outcomes, minlength=2).min() < MIN_PATIENTS:
         return ()
     missing = missing_patterns(gaps, base, compiled.patterns)
-    used = compiled.pattern_columns.used[list(missing.values())]
+    used = compiled.pattern_columns.used_in(np.array(list(missing.values())))
     seeds = range(seed, seed + repeats)
     penalty = penalty_of(classifier)
     truths = {name: _Fit(rows, outcomes, used[:1], penalty * share, compiled) for name, share in TRUTHS.items()}

@@ -88,7 +88,8 @@ def label_set_coverage(
 ) -> LabelSetCoverage | None:
     """Measure the coverage of label sets for risks (n,) of another hospital; None if nobody gets a set."""
     groups = compiled.groups.of(matrix)
-    own = limits[compiled.patterns.of(matrix), groups]
+    unknown = np.full((1, *limits.shape[1:]), np.nan)
+    own = np.concatenate([limits, unknown])[compiled.patterns.rows(compiled.patterns.of(matrix)), groups]
     given = ~np.isnan(own[:, 0])
     if not given.any():
         return None

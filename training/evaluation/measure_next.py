@@ -70,13 +70,13 @@ def _benefit(
     base: int,
     patterns: MissingPatterns,
 ) -> MeasureNextBenefit:
-    pattern = patterns.without(fields) | base
-    restored = [pattern & ~patterns.without([field]) for field in fields]
+    pattern, base_row = patterns.without(fields) | base, patterns.row(base)
+    restored = [patterns.row(pattern & ~patterns.without([field])) for field in fields]
     distance = np.zeros((len(complete), 1 + len(fields)))
     chosen, times = np.zeros(len(complete)), np.zeros(len(complete))
     for fold in folds:
-        best = int(mean_distances(fold.inner, complete[fold.train], base)[restored].argmin())
-        moved = np.abs(fold.outer[:, [pattern, *restored]] - fold.outer[:, [base]])
+        best = int(mean_distances(fold.inner, complete[fold.train], base_row)[restored].argmin())
+        moved = np.abs(fold.outer[:, [patterns.row(pattern), *restored]] - fold.outer[:, [base_row]])
         distance[fold.test] += moved
         chosen[fold.test] += moved[:, 1 + best]
         times[fold.test] += 1

@@ -15,17 +15,29 @@ from sklearn.base import clone
 from schemas.tables.feature_table import FeatureTable
 from scoring.missingness import MissingPatterns
 from training.arrays import Labels, Matrix
+from training.estimates import MIN_PATIENTS
 from training.evaluation.cross_validation import stratified_folds
 
 OnStep = Callable[[str], None]
 """Called at the start of each step with its name."""
 
 COMPLETE: Final = "none"
+_MOST_OCCURRING: Final = 10
 
 
 def gap_sets(table: FeatureTable) -> dict[str, tuple[str, ...]]:
-    """Return the sets of fields that are deleted, by name; the first is empty, for complete records."""
+    """Return the table's sets of fields that are deleted, by name; the first is empty, for complete records."""
     return {COMPLETE: (), **table.gaps}
+
+
+def gap_sets_of(matrix: Matrix, table: FeatureTable) -> dict[str, tuple[str, ...]]:
+    """Return the table's sets, and up to 10 others that at least 20 of the rows (n, fields) lack, commonest first."""
+    gaps, patterns = gap_sets(table), MissingPatterns(table)
+    found, counts = np.unique(patterns.of(matrix), return_counts=True)
+    common = [int(found[place]) for place in np.argsort(-counts, kind="stable") if counts[place] >= MIN_PATIENTS]
+    known = {patterns.without(fields) for fields in gaps.values()}
+    others = [pattern for pattern in common if pattern not in known][:_MOST_OCCURRING]
+    return {**gaps, **{patterns.name(pattern): patterns.fields(pattern) for pattern in others}}
 
 
 def missing_patterns(gaps: Mapping[str, Sequence[str]], base: int, patterns: MissingPatterns) -> dict[str, int]:
@@ -53,8 +65,8 @@ def repeated_cross_validation(
     seeds: Sequence[int],
     step: OnStep,
 ) -> OutOfFoldRisks:
-    """Cross-validate unfitted pipelines on (n, fields) rows, once per seed, for each of the table's gaps."""
-    gaps = gap_sets(table)
+    """Cross-validate unfitted pipelines on (n, fields) rows, once per seed, for each of the `gap_sets_of` the rows."""
+    gaps = gap_sets_of(matrix, table)
     empty = np.empty((len(seeds), len(labels)))
     risks = {model: {name: empty.copy() for name in gaps} for model in pipelines}
     for repeat, seed in enumerate(seeds):

@@ -57,10 +57,11 @@ def measure_uncertainty(
     if not is_linear(classifier) or complete.sum() < MIN_PATIENTS:
         return Uncertainty(None, None, None, limits, coverage)
     weights = bootstrap_weights(len(labels), seed, bootstraps)[1:]
-    z = centered(inputs, averages(inputs))
+    z = classifier.design(inputs) if isinstance(classifier, PatternSubmodels) else centered(inputs, averages(inputs))
     fits = bootstrap_coefficients(classifier, z, labels, weights, compiled.pattern_columns.used)
+    base = patterns.row(base)
     reach, sampling = interval_reaches(fits, z, weights, groups, len(compiled.groups), complete, base)
-    effective = np.arange(patterns.count) | base
+    effective = patterns.rows(patterns.listed | base)
     reach = widen_with_missing(np.maximum(reach, sampling)[effective], patterns)
     distance = mean_distances(risks, complete, base)[effective]
     return Uncertainty(_rounded(reach), _rounded(sampling[effective]), _rounded(distance), limits, coverage)
@@ -101,7 +102,7 @@ def interval_reaches(
     """Return the reach of 90% intervals below and above log-odds, total and by sampling, each (patterns, groups, 2).
 
     Each model is compared with the model of the next sample on complete rows that it was not trained on. The total
-    compares its log-odds under each pattern with the other's for the complete record (`base`); the sampling part
+    compares its log-odds under each pattern with the other's for the complete record (row `base`); the sampling part
     compares both under the same pattern.
     """
     design = np.column_stack([np.ones(len(z)), z])
@@ -135,22 +136,12 @@ def _tails(differences: Matrix, groups: Groups, enough: Mask) -> Matrix:
 
 def widen_with_missing(reach: Matrix, patterns: MissingPatterns) -> Matrix:
     """Widen reaches (patterns, groups, 2) so that they never shrink as fields go missing."""
-    wide = reach.copy()
-    for bit in range(len(patterns.optional)):
-        with_field, without = _pattern_pairs(bit, patterns.count)
-        wide[without] = np.maximum(wide[without], wide[with_field])
-    return wide
-
-
-def _pattern_pairs(bit: int, count: int) -> tuple[Groups, Groups]:
-    """Return the patterns with an optional field, and the same patterns without it."""
-    patterns = np.arange(count)
-    with_field = patterns[patterns >> bit & 1 == 0]
-    return with_field, with_field | 1 << bit
+    listed = patterns.listed
+    return np.stack([reach[(listed & ~pattern) == 0].max(axis=0) for pattern in listed])
 
 
 def mean_distances(risks: Matrix, complete: Mask, base: int) -> Matrix:
-    """Return the mean absolute difference (patterns,) of out-of-fold risks (n, patterns) from complete records'."""
+    """Return the mean absolute difference (patterns,) of out-of-fold risks (n, patterns) from those of row `base`."""
     distance: Matrix = np.abs(risks - risks[:, [base]])[complete].mean(axis=0)
     return distance
 

@@ -184,6 +184,7 @@ def _round_input(compiled: onnx.ModelProto) -> None:
 
 def new_manifest(training: FittedModels, contents: Mapping[str, bytes]) -> Manifest:
     """Return the manifest, with size and digest of each file."""
+    patterns = training.compiled.patterns
     return Manifest(
         schema=MANIFEST_SCHEMA,
         model_version=training.model_version,
@@ -196,6 +197,7 @@ def new_manifest(training: FittedModels, contents: Mapping[str, bytes]) -> Manif
         training_range=_ranges(training.matrix, training.compiled.table),
         models={model.name: _entry(model, contents) for model in training.models},
         files={name: FileEntry.of(content) for name, content in contents.items()},
+        missing_patterns=() if patterns.are_all else tuple(patterns.listed.tolist()),
     )
 
 

@@ -137,7 +137,7 @@ def _contents(artifact: Artifact, made: Recalibration, done: tuple[Recalibration
     entry, fitted = manifest.models[name], artifact.fitted()
     if artifact.plain is None or entry.plain is None or not is_linear(fitted.classifier):
         raise ArtifactError(f"{name} has no intercept to shift: recalibrate a logistic regression (--name)")
-    version, compiled = _version(made), CompiledTable(artifact.table)
+    version, compiled = _version(made), CompiledTable(artifact.table, manifest.missing_patterns)
     classifier = _shifted_classifier(fitted.classifier, made.applied)
     risks = classifier.predict_proba(fitted.preprocessor.transform(compiled.reference_cases))[:, 1]
     plain = shifted_plain(PortableModel.from_json(artifact.plain), made.applied, made.standard_error)

@@ -27,7 +27,7 @@ class Equation(msgspec.Struct, frozen=True):
 def equation(
     preprocessor: Any, classifier: Any, compiled: CompiledTable, model: int, without: tuple[str, ...]
 ) -> Equation:
-    """Return the equation of one of a linear classifier's models: 0, or the missing-data pattern of a sub-model."""
+    """Return the equation of one of a linear classifier's models: 0, or the row of a missing pattern's sub-model."""
     intercepts, coefficients = linear_of(classifier)
     center = center_of(classifier)
     if center is None:

@@ -70,7 +70,7 @@ def new_card(
     imputes = getattr(best, "imputes", True)
     feature_table, patterns = compiled.table, compiled.patterns
     gap = patterns.without(feature_table.gaps.get(feature_table.common_gap, ()))
-    models = [(0, ())] if imputes or not gap else [(0, ()), (gap, patterns.fields(gap))]
+    models = [(0, ())] if imputes or not gap else [(0, ()), (patterns.row(gap), patterns.fields(gap))]
     equations = tuple(equation(preprocessor, best, compiled, *each) for each in models) if is_linear(best) else ()
     return Card(
         schema="heartstream-model-card/2",

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import numpy as np
 from confluent_kafka import Message
 
 from heartstream.files.formats import Format, format_of
@@ -147,5 +146,5 @@ class _Counter:
 
 
 def _patterns(census: Census, patterns: MissingPatterns) -> tuple[tuple[str, int], ...]:
-    order = np.argsort(-census.patterns, kind="stable")
-    return tuple((patterns.name(int(place)), int(census.patterns[place])) for place in order if census.patterns[place])
+    by_count = sorted(census.patterns.items(), key=lambda each: (-each[1], each[0]))
+    return tuple((patterns.name(pattern), count) for pattern, count in by_count)

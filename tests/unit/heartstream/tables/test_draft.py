@@ -127,8 +127,9 @@ def _with_suggestion(folder: Path, values: Sequence[object]) -> str:
 
 def test_fields_that_are_never_missing_are_required(tmp_path: Path) -> None:
     """The others are optional, up to as many as a table may have: the most often missing ones."""
-    columns: Columns = {"full": range(0, 3 * ROWS, 3)}
-    columns |= {f"c{gaps}": [""] * gaps + [*range(0, 3 * (ROWS - gaps), 3)] for gaps in range(1, MOST_OPTIONAL + 2)}
+    rows = ROWS + MOST_OPTIONAL
+    columns: Columns = {"full": range(0, 3 * rows, 3), "died": [number % 2 for number in range(rows)]}
+    columns |= {f"c{gaps}": [""] * gaps + [*range(0, 3 * (rows - gaps), 3)] for gaps in range(1, MOST_OPTIONAL + 2)}
     draft = drafted(written(tmp_path / "in.csv", columns))
     table = table_of(draft)
     assert [table.names[place] for place in table.optional] == [f"c{gaps}" for gaps in range(2, MOST_OPTIONAL + 2)]
