@@ -136,6 +136,8 @@ def _of_texts(column: Column) -> Drafted | Unused:
         return Unused(column.header, f"free text ({len(words)} different values)")
     commonest = max(words, key=lambda word: spellings[word].total())
     texts = tuple(spellings[word].most_common(1)[0][0] for word in words)
+    if all(map(str.isdecimal, texts)):
+        return Unused(column.header, "numbers, with other characters in too many cells")
     return Drafted(column, "code", texts, typical=texts[words.index(commonest)])
 
 

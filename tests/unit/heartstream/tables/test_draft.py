@@ -137,7 +137,7 @@ def test_fields_that_are_never_missing_are_required(tmp_path: Path) -> None:
 
 
 def test_what_is_no_field_is_named(tmp_path: Path) -> None:
-    """Ids, dates, free text, constants, columns without a value or name, and repeated names."""
+    """Ids, dates, free text, misspelt numbers, constants, columns without a value or name, and repeated names."""
     columns: Columns = {
         "patient_id": [f"p-{number}" for number in range(ROWS)],
         "MRN": range(7_000_000, 7_000_000 + 3 * ROWS, 3),
@@ -148,6 +148,7 @@ def test_what_is_no_field_is_named(tmp_path: Path) -> None:
         "comment": cycled("a long remark " * 4, "none at all"),
         "site": cycled("A", "B"),
         "country": cycled("CH"),
+        "marked": cycled("0", "1", "0:"),
         "empty": cycled(""),
         "": cycled(0, 1),
         "age": cycled(1, 2),
@@ -167,6 +168,7 @@ def test_what_is_no_field_is_named(tmp_path: Path) -> None:
         "letter": "free text (25 different values)",
         "comment": "free text (2 different values)",
         "country": "has one value",
+        "marked": "numbers, with other characters in too many cells",
         "empty": "has no values",
         "": "has no name",
         "Age": "another column has this name",
