@@ -24,7 +24,7 @@ from schemas.codec import encode_scores
 from schemas.records import PatientRecord, Source
 from schemas.tables.builtin import UCI_HEART
 from scoring.batches import JsonBatch
-from scoring.engines import ForestEngine, LinearEngine
+from scoring.engines import LinearEngine, TreeEngine
 from scoring.features import Matrix
 from scoring.model_artifact import load
 from scoring.scorer import Scorer
@@ -132,7 +132,7 @@ def _reference(folder: Path, model: str, values: Sequence[bytes | None], seconds
 def _prove(pipeline: Pipeline, frame: pd.DataFrame, artifact_risks: Matrix) -> None:
     """Make sure that both compute the same."""
     largest = float(np.abs(pipeline.predict_proba(frame.to_numpy())[:, 1] - artifact_risks).max())
-    tolerance = max(LinearEngine.tolerance, ForestEngine.tolerance) + 1e-6
+    tolerance = max(LinearEngine.tolerance, TreeEngine.tolerance) + 1e-6
     if largest > tolerance:
         raise SystemExit(f"the core differs from scikit-learn by {largest:.1e}")
 

@@ -76,8 +76,8 @@ class ScoreDetails:
     def _new_metadata(self, kind: int) -> EncodedMetadata:
         outside, pattern = divmod(kind, 1 << self._width)
         missing = self._patterns.fields(pattern)
-        imputes = self._engine.imputes or self._patterns.row(pattern) == self._patterns.count
-        imputed = missing if imputes else ()
+        is_derived = self._engine.has_submodels and self._patterns.row(pattern) == self._patterns.count
+        imputed = missing if self._engine.imputes or is_derived else ()
         warnings = (
             *(ScoreWarning(WarningCode.IMPUTED, name) for name in imputed),
             *(
@@ -88,7 +88,7 @@ class ScoreDetails:
         )
         if len(self._metadata) >= _REMEMBERED_KINDS:
             self._metadata.clear()
-        used = None if imputes else "+".join(missing) or COMPLETE
+        used = "+".join(missing) or COMPLETE if self._engine.has_submodels and not is_derived else None
         measure_next = self._lookup.measure_next(pattern) if self._details.measure_next else msgspec.UNSET
         metadata = self._metadata[kind] = self.builder.metadata(used, missing, warnings, measure_next)
         return metadata

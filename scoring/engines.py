@@ -1,4 +1,4 @@
-"""Three engines that compute the same risks: linear tables, a compiled forest, and scikit-learn itself.
+"""Three engines that compute the same risks: linear tables, compiled trees, and scikit-learn itself.
 
 A fast engine is used only after it has reproduced, in this very process, the risks that scikit-learn gave the reference
 cases when the model was trained. Written for speed: a batch costs a handful of numpy calls, whatever its size.
@@ -53,6 +53,8 @@ class Engine(Protocol):
     """The fields of its contributions; empty if it has none."""
     imputes: bool
     """Whether it imputes missing values."""
+    has_submodels: bool
+    """Whether it has a sub-model for each listed missing pattern."""
 
     def explain(self, matrix: Matrix) -> Explanation:
         """Score a batch."""
@@ -70,6 +72,7 @@ class SklearnEngine:
         """Unpickle the fitted objects; raises ArtifactError."""
         self._fitted = artifact.fitted()
         self.imputes = bool(getattr(self._fitted.classifier, "imputes", True))
+        self.has_submodels = bool(getattr(self._fitted.classifier, "has_submodels", False))
 
     def explain(self, matrix: Matrix) -> Explanation:
         """Score a batch; takes a few milliseconds for any size."""
@@ -93,6 +96,7 @@ class LinearEngine:
         self._first_columns = plan.first_columns
         self._width = linear.coefficients.shape[1]
         self.imputes = len(linear.intercepts) < compiled.patterns.count
+        self.has_submodels = not self.imputes
         columns, covariance = compiled.pattern_columns, linear.covariance
         self._submodels = SubmodelLookup(linear.intercepts, linear.coefficients, covariance, columns)
         if covariance is not None:
@@ -129,28 +133,29 @@ def _centered_tables(plan: Plan, center: Vector) -> list[Matrix]:
     return [np.nan_to_num(table - average) for table, average in zip(plan.tables, parts, strict=True)]
 
 
-class ForestEngine:
-    """The random forest, compiled to ONNX by training. Single-threaded: trees are summed in one order."""
+class TreeEngine:
+    """A forest or boosted trees, compiled to ONNX by training. Single-threaded: trees are summed in one order."""
 
     name = "onnx"
     tolerance = 1e-6
     fields: tuple[str, ...] = ()
-    imputes = True
+    has_submodels = False
 
     def __init__(self, plan: Plan, center: Vector, onnx: bytes) -> None:
-        """Open the compiled forest."""
+        """Open the compiled trees. `center` is NaN for trees that take missing values."""
         import onnxruntime  # noqa: PLC0415  # 70 MB that a worker with a linear model does without
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self._plan, self._center = plan, center
+        self.imputes = not np.isnan(center).all()
         self._session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
         self._output = self._session.get_outputs()[1].name
 
     def explain(self, matrix: Matrix) -> Explanation:
-        """Score a batch. The compiled forest casts its input to float32, as scikit-learn does."""
+        """Score a batch. A compiled forest casts its input to float32, as scikit-learn does."""
         columns = self._plan.transform(matrix)
         filled = np.where(np.isnan(columns), self._center, columns)
         probabilities = self._session.run([self._output], {self._input: filled})[0]
@@ -204,5 +209,5 @@ def _fast_engine(plain: PortableModel, onnx: bytes | None, compiled: CompiledTab
     if plain.linear is not None:
         return LinearEngine(plain.plan, plain.center, plain.linear, compiled)
     if onnx is not None:
-        return ForestEngine(plain.plan, plain.center, onnx)
-    raise ArtifactError("the forest is not compiled")
+        return TreeEngine(plain.plan, plain.center, onnx)
+    raise ArtifactError("the trees are not compiled")

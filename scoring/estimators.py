@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.preprocessing import StandardScaler
 
 from scoring.preprocessing import PreprocessedColumns
@@ -47,6 +48,13 @@ class CodeEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sci
         names = input_features if input_features is not None else [f"x{i}" for i in range(len(self.codes))]
         pairs = [f"{name}_{code}" for name, codes in zip(names, self.codes, strict=True) for code in codes]
         return np.array(pairs, dtype=object)
+
+
+class GradientBoosting(HistGradientBoostingClassifier):  # type: ignore[misc]  # scikit-learn ships no types
+    """Boosted trees, each of whose splits sends missing values to the side that fits the training rows better."""
+
+    imputes = False
+    """Missing values are not replaced."""
 
 
 class FieldScaler(StandardScaler):  # type: ignore[misc]  # scikit-learn ships no types

@@ -32,10 +32,11 @@ class Linear(msgspec.Struct, frozen=True, omit_defaults=True):
 class PortableModel(msgspec.Struct, frozen=True):
     """One model without scikit-learn.
 
-    `center` (columns,) is the average training patient after preprocessing. `linear` is None for a forest, whose trees
-    are in its ONNX file. `reference_risks` (1024,) are scikit-learn's own risks of the reference cases, which
-    `reference_cases_sha256` identifies. `reference_results` are their other results; None in models of versions that
-    did not record them. The names of the three in the file are those of existing models.
+    `center` (columns,) is the average training patient after preprocessing, NaN for boosted trees, which take missing
+    values. `linear` is None for a forest and boosted trees, which are in their ONNX file. `reference_risks` (1024,) are
+    scikit-learn's own risks of the reference cases, which `reference_cases_sha256` identifies. `reference_results` are
+    their other results; None in models of versions that did not record them. The names of the three in the file are
+    those of existing models.
     """
 
     plan: Plan

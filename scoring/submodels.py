@@ -35,6 +35,7 @@ class PatternSubmodels(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
 
     imputes = False
     """Missing values are not replaced."""
+    has_submodels = True
 
     def __init__(self, columns: PatternColumns, C: float = 1.0) -> None:  # noqa: N803  # scikit-learn's name
         """`C` is the inverse penalty, as in scikit-learn's LogisticRegression."""

@@ -107,7 +107,7 @@ function reasons(found, name) {
 function warnings(found, fields, ranges, name) {
   if (!found.length) return [];
   const items = found.map(({ code, field }) => {
-    if (code === "imputed") return `${name(field)} was not known: the average of the training patients stands in for it.`;
+    if (code === "imputed") return `${name(field)} was not known: an estimate from the training patients stands in for it.`;
     if (code !== "out_of_training_range") return `${name(field)}: ${code.replaceAll("_", " ")}.`;
     const range = ranges[field], unit = fields.get(field)?.unit;
     if (range && range[0] > range[1]) return `${name(field)} was measured in no patient in training: the model does not use it.`;
@@ -118,7 +118,8 @@ function warnings(found, fields, ranges, name) {
 }
 
 function facts(score, count, name) {
-  const used = score.pattern === null ? "one model; averages stand in for what is missing"
+  const imputed = score.warnings.some(({ code }) => code === "imputed");
+  const used = score.pattern === null ? `one model, ${imputed ? "with estimates of what is missing" : "with or without missing fields"}`
     : score.pattern === "complete" ? `all ${count} fields`
       : `sub-model without ${joinWords(score.pattern.split("+"))}`;
   const rows = [

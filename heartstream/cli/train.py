@@ -36,7 +36,7 @@ def train(  # noqa: PLR0913  # an option each
     coding: CodingName | None = None,
     options: LabelledOptions = DEFAULT_TEXT_OPTIONS,
 ) -> None:
-    """Train logistic regression, its sub-models and a random forest, and evaluate them: on UCI's patients or yours.
+    """Train regressions, a random forest and boosted trees, and evaluate them: on UCI's patients or yours.
 
     Writes the model directory with its report, and prints the evaluation. The same data, options and library versions
     give the same bytes. An existing model directory is replaced when the new one is complete.
@@ -53,7 +53,7 @@ def train(  # noqa: PLR0913  # an option each
         data_dir: Folder with UCI's files, as `heartstream data fetch` writes them; by default the snapshot. The
             patients of processed.cleveland.data train the models, those of the other files test them. At least 25
             patients of either outcome are needed; a field that was never measured gets no weight.
-        seed: Seed of the folds and of the forest.
+        seed: Seed of the folds and of the trees.
         threshold: Risks at or above it get the label 1.
         tracking: Record the run in MLflow.
         mlflow_dir: Folder of the local MLflow store; MLFLOW_TRACKING_URI takes precedence.

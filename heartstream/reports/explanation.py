@@ -139,8 +139,10 @@ def _fields_used(explained: Explanation) -> str:
     if not score.missing:
         return f"all {len(explained.model.compiled.table.features)} fields measured"
     missing = ", ".join(score.missing)
+    if any(warning.code is WarningCode.IMPUTED for warning in score.warnings):
+        return f"values imputed for {missing}"
     if score.pattern is None:
-        return f"average values imputed for {missing}"
+        return f"all fields but {missing}"
     return f"sub-model trained without {missing}"
 
 

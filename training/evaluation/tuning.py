@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from training.arrays import Labels, Matrix
-from training.candidates import LOGISTIC_REGRESSION, PATTERN_SUBMODELS, RANDOM_FOREST
+from training.candidates import GRADIENT_BOOSTING, LOGISTIC_REGRESSION, PATTERN_SUBMODELS, RANDOM_FOREST
 from training.evaluation.cross_validation import FOLDS, stratified_folds
 from training.evaluation.repeated_cv import OnStep
 
@@ -19,6 +19,7 @@ GRIDS: Final[Mapping[str, Mapping[str, Sequence[Any]]]] = {
     LOGISTIC_REGRESSION: {"classify__classify__C": [0.03, 0.1, 0.3, 1.0, 3.0]},
     PATTERN_SUBMODELS: {"classify__C": [0.03, 0.1, 0.3, 1.0, 3.0]},
     RANDOM_FOREST: {"classify__classify__min_samples_leaf": [1, 3, 5, 10]},
+    GRADIENT_BOOSTING: {"classify__max_iter": [30, 60, 100, 200]},
 }
 
 

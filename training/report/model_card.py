@@ -15,7 +15,7 @@ from schemas.records import Score
 from schemas.tables.feature_table import Feature, FeatureTable
 from scoring.compiled_table import CompiledTable
 from scoring.model_artifact import DataEntry
-from training.candidates import is_linear
+from training.candidates import MissingValues, is_linear, missing_values_of
 from training.evaluation.results import EvaluationReport
 from training.report.equation import Equation, equation
 from training.report.markdown import images, table
@@ -67,10 +67,14 @@ def new_card(
     versions: Mapping[str, str],
 ) -> Card:
     """Return the card of a run's best model, a fitted classifier."""
-    imputes = getattr(best, "imputes", True)
+    handled = missing_values_of(best)
     feature_table, patterns = compiled.table, compiled.patterns
     gap = patterns.without(feature_table.gaps.get(feature_table.common_gap, ()))
-    models = [(0, ())] if imputes or not gap else [(0, ()), (patterns.row(gap), patterns.fields(gap))]
+    models = (
+        [(0, ())]
+        if handled is not MissingValues.SUBMODELS or not gap
+        else [(0, ()), (patterns.row(gap), patterns.fields(gap))]
+    )
     equations = tuple(equation(preprocessor, best, compiled, *each) for each in models) if is_linear(best) else ()
     return Card(
         schema="heartstream-model-card/2",
@@ -81,7 +85,7 @@ def new_card(
         out_of_scope=out_of_scope(report),
         outcome=_outcome(feature_table),
         data=report.data,
-        training=training_text(report, imputes=imputes),
+        training=training_text(report, handled),
         predictors={feature.name: _predictor(feature) for feature in feature_table.features},
         required=tuple(feature.name for feature in feature_table.features if feature.required),
         versions=dict(versions),
@@ -90,7 +94,7 @@ def new_card(
         selection=report.selection.reason,
         equations=equations,
         known_defects=known_defects(report, equations),
-        assessment=assessment(report, imputes=imputes),
+        assessment=assessment(report, handled),
         cautions=cautions(report),
     )
 

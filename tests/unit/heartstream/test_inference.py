@@ -40,7 +40,7 @@ from tests.support.spark_table import BAD, table
 from tests.support.uci import COLUMN_NAMES, UCI
 
 SOURCE = Source("patients", 3, 4711)
-MODELS = ["logistic_regression", "pattern_submodels", "random_forest"]
+MODELS = ["logistic_regression", "pattern_submodels", "random_forest", "gradient_boosting"]
 VALUES = [value for _, value in accepted()] + [value for _, value, _ in [*rejected(), *rejected_unwritten()]]
 COMPLETE = dict(accepted())["complete"]
 
@@ -276,7 +276,7 @@ def test_an_invalid_model_is_refused(model_dir: Path, signed: Path, keys: Keys, 
     assert load_model(signed, public_key=key).ref == load_model(str(model_dir)).ref
     for text, load in (
         ("no model at .*nowhere: cannot read manifest.json", lambda: load_model(tmp_path / "nowhere")),
-        ("no model named SVM; there are logistic_regression", lambda: load_model(model_dir, name="SVM")),
+        ("no model named SVM; there are gradient_boosting", lambda: load_model(model_dir, name="SVM")),
         ("best_model.joblib: has 0 bytes", lambda: load_model(changed)),
         ("is not signed", lambda: load_model(model_dir, public_key=key)),
         ("is not a signature of the manifest", lambda: load_model(signed, public_key=other)),

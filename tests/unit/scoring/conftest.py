@@ -32,6 +32,11 @@ def forest_artifact(model_dir: Path) -> Artifact:
     return load(model_dir, "random_forest")
 
 
+@pytest.fixture(scope="session")
+def boosted_artifact(model_dir: Path) -> Artifact:
+    return load(model_dir, "gradient_boosting")
+
+
 @pytest.fixture
 def folder(model_dir: Path, tmp_path: Path) -> Path:
     """A copy of the model directory, for tests that damage it."""

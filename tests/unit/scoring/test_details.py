@@ -156,6 +156,13 @@ def test_pattern_names_the_submodel(pattern_scorer: Scorer, scorer: Scorer) -> N
     assert not [w for score in scores_of(rows, pattern_scorer) for w in score.warnings if w.code == "imputed"]
 
 
+def test_boosted_trees_impute_nothing_and_have_no_submodel(boosted_artifact: Artifact) -> None:
+    """Nothing warns of missing fields, and no pattern is named."""
+    for score in scores_of(every_missing_pattern(), Scorer(boosted_artifact)):
+        assert score.pattern is None
+        assert "imputed" not in {str(warning.code) for warning in score.warnings}
+
+
 @pytest.mark.parametrize("details", SWITCHES)
 @pytest.mark.parametrize("fixture", ["pattern_artifact", "forest_artifact"])
 def test_switched_off_details_are_absent_and_change_nothing_else(

@@ -24,7 +24,7 @@ from tests.support.drift import INPUTS, SCORES, drifting, patients_of
 from tests.support.outcomes import Rejected, process
 from tests.support.uci import FEATURE_NAMES, UCI
 
-MODELS = ("logistic_regression", "pattern_submodels", "random_forest")
+MODELS = ("logistic_regression", "pattern_submodels", "random_forest", "gradient_boosting")
 RANGE = dict.fromkeys(FEATURE_NAMES, (0.0, 10.0))
 TENTHS = Histogram(tuple(float(edge) for edge in range(1, 10)), (30,) * 10)
 EVEN = Reference(

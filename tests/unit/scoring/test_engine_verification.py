@@ -22,7 +22,7 @@ from tests.support.models import (
     with_classifier,
     with_plain,
 )
-from training.export.model_directory import as_onnx
+from training.export.compiled_trees import as_onnx
 
 
 @pytest.mark.parametrize(

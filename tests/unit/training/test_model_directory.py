@@ -37,6 +37,9 @@ FILES = {
     "report.json",
     "pattern_submodels.joblib",
     "pattern_submodels.json",
+    "gradient_boosting.joblib",
+    "gradient_boosting.json",
+    "gradient_boosting.onnx",
 }
 
 

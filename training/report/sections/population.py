@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from schemas.tables.builtin import UCI_HEART
+from training.candidates import MissingValues
 from training.data.frames import TRAINING_SITE
 from training.data.population import HOSPITALS, Population
 from training.evaluation.results import EvaluationReport
@@ -32,11 +33,12 @@ _FIXED: Final = (
 )
 
 
-def training_text(report: EvaluationReport, *, imputes: bool) -> str:
+def training_text(report: EvaluationReport, handled: MissingValues) -> str:
     """Describe the training patients and the handling of missing fields."""
-    handled = _incomplete(report.population, imputes=imputes)
     prepared = UCI_PREPARED if is_builtin(report) else PREPARED
-    return " ".join([*_who(report), *_counts(report), *_tested(report), prepared, *handled])
+    return " ".join(
+        [*_who(report), *_counts(report), *_tested(report), prepared, *_incomplete(report.population, handled)]
+    )
 
 
 def _who(report: EvaluationReport) -> Iterator[str]:
@@ -82,9 +84,12 @@ def _counts(report: EvaluationReport) -> Iterator[str]:
         yield f"Mostly missing: {listed(mostly)}."
 
 
-def _incomplete(population: Population, *, imputes: bool) -> Iterator[str]:
-    if imputes:
+def _incomplete(population: Population, handled: MissingValues) -> Iterator[str]:
+    if handled is MissingValues.AVERAGED:
         yield "Missing fields of a record are replaced by the mean of the training rows."
+        return
+    if handled is MissingValues.SPLIT:
+        yield "Missing fields are not replaced: each split of a tree sends them to one of its sides."
         return
     yield "A record with missing fields is scored by the sub-model that was trained without these fields."
     if population.incomplete:

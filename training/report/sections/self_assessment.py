@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from training.candidates import MissingValues
 from training.evaluation.results import EvaluationReport, FullEvaluation
 from training.report.sections.population import is_builtin
 
 _UNRECORDED = "who the patients are is not recorded; the owner of the data must judge"
 
 
-def assessment(report: EvaluationReport, *, imputes: bool) -> dict[str, str]:
+def assessment(report: EvaluationReport, handled: MissingValues) -> dict[str, str]:
     """Return the judgement by item."""
-    return {**_tripod(report, imputes=imputes), **_probast(report)}
+    return {**_tripod(report, handled), **_probast(report)}
 
 
-def _tripod(report: EvaluationReport, *, imputes: bool) -> dict[str, str]:
+def _tripod(report: EvaluationReport, handled: MissingValues) -> dict[str, str]:
     known, full = report.population.known, report.full
-    handled = "mean imputation" if imputes else "sub-models"
     return {
         "TRIPOD+AI 4-5 source and participants": f"reported: {known.patients if known else report.population.who}"
         if known or report.population.who

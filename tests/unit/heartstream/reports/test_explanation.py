@@ -18,7 +18,7 @@ from tests.support.signing_keys import Keys
 from tests.support.uci import FEATURE_NAMES
 
 EXAMPLES = Path(__file__).parents[4] / "schemas" / "examples" / "patients" / "v1" / "accepted"
-MODELS = ["logistic_regression", "pattern_submodels", "random_forest"]
+MODELS = ["logistic_regression", "pattern_submodels", "random_forest", "gradient_boosting"]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
