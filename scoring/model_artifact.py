@@ -33,6 +33,7 @@ CARD_FILE: Final = "model-card.md"
 CARD_DATA_FILE: Final = "model-card.json"
 REPORT_FILE: Final = "report.json"
 REFERENCE_FILE: Final = "reference.json"
+RECALIBRATION_FILE: Final = "recalibration.json"
 _CARDS: Final = {"text/markdown": CARD_FILE, "application/json": CARD_DATA_FILE}
 DIGEST_DIGITS: Final = 16
 NO_DEVICE: Final = "Research and education only. Not a medical device, not for diagnosis or treatment decisions."
@@ -247,8 +248,7 @@ def load(folder: Path, name: str | None = None, public_key: bytes | None = None)
     Raises ArtifactError, which lists all that is wrong. Nothing is unpickled here.
     """
     manifest, sha256 = _verified_manifest(folder, public_key)
-    chosen = name or manifest.best
-    problems = _manifest_problems(manifest)
+    chosen, problems = name or manifest.best, _manifest_problems(manifest)
     contents = _read_files(folder, manifest, problems)
     entry = manifest.models.get(chosen)
     if entry is None:

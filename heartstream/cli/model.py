@@ -160,21 +160,35 @@ def list_(*, store: Path = _STORE, json: Flag = False) -> None:
 
 
 @app.command
-def promote(model: str, /, *, store: Path = _STORE, public_key: Path | None = None, mlflow_dir: Path = _MLFLOW) -> None:
+def promote(
+    model: str,
+    /,
+    *,
+    store: Path = _STORE,
+    public_key: Path | None = None,
+    approved_by: str = "",
+    mlflow_dir: Path = _MLFLOW,
+) -> None:
     """Promote a model: workers and gateways serve the one that the link `current` of a store names.
 
     The model is copied into the store under its digest and verified there, in a separate process; then the link is
-    replaced atomically. A refused model changes nothing. Set HEARTSTREAM_MODEL__PATH=models/current and
-    HEARTSTREAM_MODEL__RELOAD_INTERVAL_SECONDS=10 to reload it without a restart.
+    replaced atomically. A refused model changes nothing. If the store has a change-plan.toml, a change that it does not
+    allow is refused, by name of the rule, unless a person approves it (docs/models.md).
+
+    Set HEARTSTREAM_MODEL__PATH=models/current and HEARTSTREAM_MODEL__RELOAD_INTERVAL_SECONDS=10 to reload it without a
+    restart.
 
     Example: heartstream model promote model --store models
 
-    Exit codes: 0 promoted; 65 model refused; 69 MLflow or store unavailable; 78 invalid settings.
+    Example: heartstream model promote model --store models --approved-by "Dr. Rivera"
+
+    Exit codes: 0 promoted; 65 model or plan refused; 69 MLflow or store unavailable; 78 invalid settings.
 
     Args:
         model: A model directory, the start of a digest in the store, or models:/heartstream@champion in MLflow.
         store: The model store; created if missing.
         public_key: PEM file; the model must be signed with its private key.
+        approved_by: Who approves a change that the store's plan does not allow; the store's history keeps the name.
         mlflow_dir: Folder of the local MLflow store; MLFLOW_TRACKING_URI takes precedence.
     """
     with errors_to_exit_codes():
@@ -187,9 +201,10 @@ def promote(model: str, /, *, store: Path = _STORE, public_key: Path | None = No
                 from training.tracking.mlflow_registry import MlflowRegistry  # noqa: PLC0415  # an extra
 
                 registry = MlflowRegistry(mlflow_dir)
-                verified = promote_registered(chosen, registry, registry.find(model), public_key)
+                verified = promote_registered(chosen, registry, registry.find(model), public_key, approved_by)
         else:
-            verified = chosen.promote(Path(model) if Path(model).exists() else chosen.find(model), model, public_key)
+            found = Path(model) if Path(model).exists() else chosen.find(model)
+            verified = chosen.promote(found, model, public_key, approved_by)
         _print_served(chosen.folder, verified)
 
 
@@ -224,7 +239,8 @@ def follow(
 ) -> None:
     """Promote every model version that an MLflow alias points to, until stopped. One process is enough for all workers.
 
-    A version that is refused or rolled back is not promoted again until the alias has pointed to another one.
+    A version that is refused or rolled back is not promoted again until the alias has pointed to another one. A version
+    that the store's change-plan.toml does not allow is refused, and the model in use stays.
 
     Example: heartstream model follow models:/heartstream@champion --store models --every 30
 

@@ -22,6 +22,7 @@ from scoring.model_artifact import (
     BEST_MODEL_FILE,
     MANIFEST_FILE,
     PREPROCESSOR_FILE,
+    RECALIBRATION_FILE,
     REFERENCE_FILE,
     TABLE_FILE,
     Artifact,
@@ -37,7 +38,6 @@ from training.export.model_directory import as_joblib, as_json, library_versions
 from training.export.portable_model import with_answers
 from training.export.replace_folder import replace_folder
 from training.report.recalibrated_card import (
-    RECALIBRATION_FILE,
     RECALIBRATION_SCHEMA,
     Recalibration,
     Recalibrations,

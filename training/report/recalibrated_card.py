@@ -14,7 +14,6 @@ from training.report.equation import Equation
 from training.report.markdown import interval
 from training.report.model_card import Card, as_markdown
 
-RECALIBRATION_FILE: Final = "recalibration.json"
 RECALIBRATION_SCHEMA: Final = "heartstream-recalibration/1"
 
 

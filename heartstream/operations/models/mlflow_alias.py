@@ -10,24 +10,24 @@ from tempfile import TemporaryDirectory
 from heartstream.operations.models.store import Store
 from heartstream.terminal.printable import printable
 from heartstream.terminal.tables import print_line
-from schemas.errors import ArtifactError, DependencyError
+from schemas.errors import ArtifactError, DataError, DependencyError
 from scoring.isolated_load import VerifiedModel
 from training.tracking.mlflow_registry import MlflowRegistry, ModelVersion
 
 
 def promote_registered(
-    store: Store, registry: MlflowRegistry, version: ModelVersion, public_key: Path | None
+    store: Store, registry: MlflowRegistry, version: ModelVersion, public_key: Path | None, approved_by: str = ""
 ) -> VerifiedModel:
     """Fetch a registered version and promote it. Raises ArtifactError or DependencyError."""
     with TemporaryDirectory(prefix="heartstream-") as folder:
-        return store.promote(registry.fetch(version, Path(folder)), version.uri, public_key)
+        return store.promote(registry.fetch(version, Path(folder)), version.uri, public_key, approved_by)
 
 
 def follow(store: Store, registry: MlflowRegistry, uri: str, public_key: Path | None, every: float) -> None:
     """Promote each version that the alias points to, until the process ends.
 
     A version is tried once: after a refusal or a rollback, it is not promoted until the alias has pointed to another
-    one. An unreachable registry is polled again.
+    one. An unreachable registry, or an invalid change-control plan, is tried again.
     """
     history = store.history()
     tried = next((change.source for change in reversed(history) if change.source.startswith(_versions(uri))), None)
@@ -39,7 +39,7 @@ def follow(store: Store, registry: MlflowRegistry, uri: str, public_key: Path | 
                 _try(store, registry, version, public_key)
                 tried = version.uri
             unreachable = ""
-        except DependencyError as error:
+        except (DataError, DependencyError) as error:
             if str(error) != unreachable:
                 unreachable = str(error)
                 sys.stderr.write(printable(f"{unreachable}; retrying every {every:g} s\n"))

@@ -16,6 +16,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from heartstream.operations.models.change_check import violations
+from heartstream.operations.models.change_plan import PLAN_FILE, ChangePlan, read_plan
 from runtime.files import locked, write_atomically
 from schemas.errors import ArtifactError, DependencyError
 from scoring import signature
@@ -28,13 +30,20 @@ _LINE_START: Final = b'{"at":'
 _LOCK: Final = ".lock"
 
 
-class Change(msgspec.Struct, frozen=True):
-    """A line of the store's history: time (UTC), action, digest and source of the model."""
+class Change(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A line of the store's history: time (UTC), action, digest and source of the model.
+
+    `plan` is the SHA-256 of the change-control plan that the promotion was checked against, `overridden` the rules that
+    it breaks, and `approved_by` the person who approved it.
+    """
 
     at: str
     action: Literal["promote", "rollback"]
     digest: str
     source: str
+    plan: str = ""
+    overridden: tuple[str, ...] = ()
+    approved_by: str = ""
 
 
 class StoredModel(msgspec.Struct, frozen=True):
@@ -108,34 +117,50 @@ class Store:
             promoted.get(digest),
         )
 
-    def promote(self, model: Path, source: str, public_key: Path | None = None) -> VerifiedModel:
+    def promote(self, model: Path, source: str, public_key: Path | None = None, approved_by: str = "") -> VerifiedModel:
         """Copy a model directory into the store, verify it, and make it current. Blocks for seconds.
 
-        Raises ArtifactError if it is refused; then nothing changes.
+        Raises ArtifactError if it is refused, also because the store's change-control plan does not allow the change
+        and no person approved it; then nothing changes. Raises DataError for an invalid plan.
         """
         with self._locked():
-            manifest, digest = read_manifest(model)
-            folder = self.folder / digest
-            if folder.exists():
+            plan, (manifest, digest) = read_plan(self.folder), read_manifest(model)
+            with self._candidate(model, manifest, digest) as folder:
                 verified = verify_model(folder, None, public_key)
-            else:
-                verified = self._copy_in(model, manifest, folder, public_key)
-            self._activate(Change(_now(), "promote", digest, source))
+                if verified.model.digest != digest:
+                    raise ArtifactError(f"{model} changed while it was copied")
+                broken = self._broken_rules(plan, folder, public_key)
+                if broken and not approved_by.strip():
+                    raise ArtifactError(
+                        f"{self.folder / PLAN_FILE} does not allow this change without a person: {'; '.join(broken)} "
+                        "(--approved-by NAME approves it)"
+                    )
+            self._activate(Change(_now(), "promote", digest, source, plan.sha256 if plan else "", broken, approved_by))
             return verified
 
-    def _copy_in(self, model: Path, manifest: Manifest, folder: Path, public_key: Path | None) -> VerifiedModel:
-        """Copy the files of the manifest, verify the copy, and rename it to its digest."""
-        with TemporaryDirectory(dir=self.folder, prefix=".candidate-") as candidate:
-            copy = Path(candidate) / "model"
+    def _broken_rules(self, plan: ChangePlan | None, candidate: Path, public_key: Path | None) -> tuple[str, ...]:
+        """Return the rules of the plan that a verified candidate breaks."""
+        if plan is None:
+            return ()
+        current = self.current()
+        served = None if current is None else self.folder / current
+        return violations(plan, served, candidate, is_signed=public_key is not None)
+
+    @contextmanager
+    def _candidate(self, model: Path, manifest: Manifest, digest: str) -> Iterator[Path]:
+        """Yield the stored model, or a copy of the manifest's files, which is stored unless the block fails."""
+        stored = self.folder / digest
+        if stored.exists():
+            yield stored
+            return
+        with TemporaryDirectory(dir=self.folder, prefix=".candidate-") as scratch:
+            copy = Path(scratch) / "model"
             copy.mkdir()
             for name in (MANIFEST_FILE, signature.SIGNATURE_FILE, *manifest.files):
                 if Path(name).name == name and (model / name).is_file():
                     shutil.copyfile(model / name, copy / name)
-            verified = verify_model(copy, None, public_key)
-            if verified.model.digest != folder.name:
-                raise ArtifactError(f"{model} changed while it was copied")
-            copy.rename(folder)
-        return verified
+            yield copy
+            copy.rename(stored)
 
     def rollback(self, public_key: Path | None = None) -> VerifiedModel:
         """Make the previously promoted model current. Raises ArtifactError as `promote`."""

@@ -1,0 +1,200 @@
+"""Checks a change of the served model against the store's plan.
+
+A figure that is not known breaks its rule. That a recalibration is nothing but a shift is not taken from its
+description: the numbers of both models are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from heartstream.operations.models.change_plan import ChangePlan, Recalibration, Retraining
+from schemas.errors import ArtifactError
+from scoring.files import read_file
+from scoring.model_artifact import RECALIBRATION_FILE, REPORT_FILE, TABLE_FILE, Manifest, read_manifest
+
+_SHIFTED: Final = ("linear", "uncertainty", "golden_risks", "golden_answers")
+"""The parts of a portable model's file that a shift changes; the last two are the results of the reference cases."""
+_TOLERANCE: Final = 1e-9
+_Kind = TypeVar("_Kind")
+
+
+class Kind(StrEnum):
+    """What a model is, compared with the served one."""
+
+    RETRAINING = "retraining"
+    RECALIBRATION = "recalibration"
+    OTHER_RECALIBRATION = "recalibration of another model"
+    UNPROVEN_RECALIBRATION = "recalibration that changes more than the intercept"
+
+
+class Shift(msgspec.Struct, frozen=True):
+    """The last recalibration of a model: what of `recalibration.json` is checked."""
+
+    base_digest: str
+    patients: int
+    events: int
+    applied: float
+    brier_before: float
+    brier_after: float
+
+
+class _Figure(msgspec.Struct, frozen=True):
+    value: float
+
+
+class _Performance(msgspec.Struct, frozen=True):
+    figures: dict[str, _Figure]
+
+
+class _Report(msgspec.Struct, frozen=True):
+    """What of a report is checked: the performance by set of missing fields and model."""
+
+    missing_fields: dict[str, dict[str, _Performance]]
+
+
+class _Recalibrations(msgspec.Struct, frozen=True):
+    done: tuple[Shift, ...]
+
+
+class ModelFacts(msgspec.Struct, frozen=True):
+    """What is known of a model: its manifest, out-of-fold figures of its report, and its last recalibration."""
+
+    folder: Path
+    digest: str
+    manifest: Manifest
+    figures: dict[str, float]
+    shift: Shift | None
+
+    @classmethod
+    def of(cls, folder: Path) -> ModelFacts:
+        """Read a verified model directory. Raises ArtifactError if a file has another format."""
+        manifest, digest = read_manifest(folder)
+        report = _content(folder, manifest, REPORT_FILE, _Report)
+        found = report.missing_fields.get("none", {}).get(manifest.best) if report else None
+        figures = {name: each.value for name, each in found.figures.items()} if found else {}
+        recalibrations = _content(folder, manifest, RECALIBRATION_FILE, _Recalibrations)
+        shift = recalibrations.done[-1] if recalibrations and recalibrations.done else None
+        return cls(folder, digest, manifest, figures, shift)
+
+    @property
+    def table(self) -> str:
+        """The feature table: its identifier, and the SHA-256 of its file."""
+        return f"{self.manifest.feature_table} ({self.manifest.files[TABLE_FILE].sha256[:16]})"
+
+    def portable(self) -> dict[str, Any]:
+        """Return the numbers of the served model, {} if it has none."""
+        file = self.manifest.models[self.manifest.best].plain
+        return (file and _content(self.folder, self.manifest, file, dict[str, Any])) or {}
+
+
+def _content(folder: Path, manifest: Manifest, name: str, kind: type[_Kind]) -> _Kind | None:
+    """Return a JSON file of a model, None if the manifest does not list it."""
+    entry = manifest.files.get(name)
+    if entry is None:
+        return None
+    try:
+        return msgspec.json.decode(read_file(folder / name, entry.size), type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{name} has not the expected format: {error}") from error
+
+
+def violations(plan: ChangePlan, served: Path | None, candidate: Path, *, is_signed: bool) -> tuple[str, ...]:
+    """Return each rule that a candidate breaks, with both values. `is_signed`: its signature was verified."""
+    if served is None:
+        return ("first_model: there is no served model to compare with",)
+    before, after = ModelFacts.of(served), ModelFacts.of(candidate)
+    if before.digest == after.digest:
+        return ()
+    return tuple(_broken(plan, before, after, is_signed=is_signed))
+
+
+def _broken(plan: ChangePlan, before: ModelFacts, after: ModelFacts, *, is_signed: bool) -> Iterator[str]:
+    if plan.signed and not is_signed:
+        yield "signed: a signature is required, none was verified (--public-key)"
+    if before.table != after.table:
+        yield f"same_table: {before.table} is served, the model has {after.table}"
+    kind = kind_of(before, after)
+    if kind is Kind.RETRAINING and plan.retraining:
+        yield from _retraining(plan.retraining, before, after)
+    elif kind is Kind.RECALIBRATION and plan.recalibration and after.shift:
+        yield from _recalibration(plan.recalibration, after.shift)
+    else:
+        allowed = [name for name in ("retraining", "recalibration") if getattr(plan, name)]
+        yield f"kind: {' and '.join(allowed) or 'no change'} allowed, this is a {kind}"
+
+
+def kind_of(before: ModelFacts, after: ModelFacts) -> Kind:
+    """Return the kind of a change."""
+    if after.shift is None:
+        return Kind.RETRAINING
+    if after.shift.base_digest != before.digest:
+        return Kind.OTHER_RECALIBRATION
+    return Kind.RECALIBRATION if _is_shift(before, after, after.shift.applied) else Kind.UNPROVEN_RECALIBRATION
+
+
+def _is_shift(before: ModelFacts, after: ModelFacts, applied: float) -> bool:
+    """Return whether two models differ by this shift of all log-odds and nothing else."""
+    try:
+        (served, intercepts), (candidate, shifted) = (_without_intercepts(each.portable()) for each in (before, after))
+    except msgspec.ValidationError:
+        return False
+    return (
+        served == candidate
+        and len(intercepts) == len(shifted)
+        and all(abs(to - base - applied) <= _TOLERANCE for base, to in zip(intercepts, shifted, strict=True))
+    )
+
+
+def _without_intercepts(portable: dict[str, Any]) -> tuple[dict[str, Any], list[float]]:
+    """Return what a shift leaves as it is, and the intercepts. Raises ValidationError if the model is not linear."""
+    linear = msgspec.convert(portable.get("linear"), dict[str, Any])
+    intercepts = msgspec.convert(linear.pop("intercepts", None), list[float])
+    kept = {name: part for name, part in portable.items() if name not in _SHIFTED}
+    return {**kept, "linear": linear}, intercepts
+
+
+def _retraining(limits: Retraining, before: ModelFacts, after: ModelFacts) -> Iterator[str]:
+    if limits.same_algorithm and before.manifest.best != after.manifest.best:
+        yield f"retraining.same_algorithm: {before.manifest.best} is served, the model is {after.manifest.best}"
+    data = after.manifest.data
+    yield from _enough("retraining", limits, data.rows, data.positives)
+    yield from _worse("retraining.max_roc_auc_loss", limits.max_roc_auc_loss, before, after, "roc_auc", sign=-1)
+    yield from _worse("retraining.max_brier_increase", limits.max_brier_increase, before, after, "brier", sign=1)
+    slope, (low, high) = after.figures.get("slope"), limits.calibration_slope
+    if slope is None or not low <= slope <= high:
+        yield f"retraining.calibration_slope: {low:g} to {high:g} allowed, it is {_known(slope)}"
+
+
+def _recalibration(limits: Recalibration, shift: Shift) -> Iterator[str]:
+    yield from _enough("recalibration", limits, shift.patients, shift.events)
+    if not abs(shift.applied) <= limits.max_shift:
+        yield f"recalibration.max_shift: {limits.max_shift:g} allowed, the log-odds were shifted by {shift.applied:+g}"
+    if not shift.brier_after - shift.brier_before <= limits.max_brier_increase:
+        yield (
+            f"recalibration.max_brier_increase: {limits.max_brier_increase:g} allowed, "
+            f"{shift.brier_before:g} before and {shift.brier_after:g} after"
+        )
+
+
+def _enough(kind: str, limits: Retraining | Recalibration, patients: int, events: int) -> Iterator[str]:
+    if patients < limits.min_patients:
+        yield f"{kind}.min_patients: {limits.min_patients} required, there are {patients}"
+    if events < limits.min_events:
+        yield f"{kind}.min_events: {limits.min_events} required, there are {events}"
+
+
+def _worse(rule: str, limit: float, before: ModelFacts, after: ModelFacts, name: str, *, sign: int) -> Iterator[str]:
+    """Yield the rule if a figure worsens by more than the limit; `sign` is 1 if more is worse."""
+    old, new = before.figures.get(name), after.figures.get(name)
+    if old is None or new is None or not sign * (new - old) <= limit:
+        yield f"{rule}: {limit:g} allowed, {_known(old)} is served, the model has {_known(new)}"
+
+
+def _known(figure: float | None) -> str:
+    return "not known" if figure is None else f"{figure:.4g}"
