@@ -15,6 +15,7 @@ from heartstream.cli import (
     dlq,
     drift,
     evaluate,
+    evidence,
     explain,
     gateway,
     model,
@@ -39,6 +40,7 @@ app.command(data.app)
 app.command(table.app)
 app.command(train.train)
 app.command(evaluate.evaluate)
+model.app.command(evidence.evidence)
 app.command(model.app)
 app.command(explain.explain)
 app.command(score.score)

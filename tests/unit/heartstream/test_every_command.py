@@ -43,6 +43,7 @@ READ_A_MODEL = [
     ("gateway",),
     ("evaluate", "model", LABELLED),
     ("model", "check", "model"),
+    ("model", "evidence", "model"),
     ("model", "sign", "model", "--key", "model.key"),
     ("model", "promote", "model"),
     ("model", "recalibrate", "model", "-o", "recalibrated", "--data", LABELLED),
