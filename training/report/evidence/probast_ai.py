@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from training.candidates import PATTERN_SUBMODELS, RANDOM_FOREST
+from training.candidates import GRADIENT_BOOSTING, LOGISTIC_REGRESSION, PATTERN_SUBMODELS
 from training.report.evidence import facts
 from training.report.evidence.documents import Documents
 from training.report.evidence.items import Fact, Item, Standard, Verdict
@@ -48,16 +48,17 @@ def _sample_size(documents: Documents) -> Verdict:
 
 
 def _predictors(documents: Documents) -> Verdict:
-    """A forest is not linear; a regression is linear in each quantity."""
-    linear = documents.best != RANDOM_FOREST
+    """Trees are not linear; a regression is linear in each quantity."""
+    linear = documents.best in (LOGISTIC_REGRESSION, PATTERN_SUBMODELS)
     return _if_trained(Verdict.PROBABLY_YES if linear else Verdict.YES, documents)
 
 
 def _missing(documents: Documents) -> Verdict:
-    """Sub-models suit prediction with missing fields; the mean distorts risks where much is missing."""
+    """Sub-models and trees that take missing values suit prediction; the mean distorts risks where much is missing."""
     if documents.is_trained and documents.find("report.population.incomplete") == 0:
         return Verdict.YES
-    return _if_trained(Verdict.PROBABLY_YES if documents.best == PATTERN_SUBMODELS else Verdict.PROBABLY_NO, documents)
+    suited = documents.best in (PATTERN_SUBMODELS, GRADIENT_BOOSTING)
+    return _if_trained(Verdict.PROBABLY_YES if suited else Verdict.PROBABLY_NO, documents)
 
 
 def _imbalance(documents: Documents) -> Verdict:

@@ -42,7 +42,7 @@ SUBITEMS: Final = {
     ),
 }
 ITEMS: Final = [item for standard in STANDARDS.values() for items in standard.sections.values() for item in items]
-FACTS: Final = list({fact for item in ITEMS for fact in item.facts})
+FACTS: Final = [*dict.fromkeys(fact for item in ITEMS for fact in item.facts)]
 
 
 def type_at(path: str) -> Any:
