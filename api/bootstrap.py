@@ -66,7 +66,7 @@ def create_application(
             request_middleware(authenticator, policy, rate_limit, memory_limit, shutdown),
         ]
     )
-    application.add_routes(_routes(limits, manager, health, audit, rate_limit, memory_limit))
+    application.add_routes(_routes(settings, manager, health, audit, rate_limit, memory_limit))
     application.on_response_prepare.append(shutdown.prepare_response)
     application.on_cleanup.extend(_on_cleanup(each.close) for each in (audit, tracing) if each is not None)
     application.cleanup_ctx.append(_in_background(periodic_drift_report(manager.drift)))
@@ -91,7 +91,7 @@ def _new_rate_limit(settings: configured.Gateway) -> RateLimit:
 
 
 def _routes(
-    settings: configured.Gateway,
+    all_settings: Settings,
     manager: ModelManager,
     health: Health,
     audit: AuditTrail | None,
@@ -99,7 +99,7 @@ def _routes(
     memory_limit: MemoryLimit,
 ) -> Iterator[web.AbstractRouteDef]:
     """Yield all routes but that of the live view."""
-    slicer = TimeSlicer()
+    settings, slicer = all_settings.gateway, TimeSlicer()
     size = RecordSize.of(manager.compiled.records, manager.scorer.details.reasons)
     scorer = BatchScorer(manager, rate_limit, audit, settings, slicer, memory_limit, size)
     predictions = PredictionRoutes(manager, rate_limit, audit, settings, scorer, slicer)
@@ -117,7 +117,7 @@ def _routes(
     yield from MlflowRoutes(rows, health).routes()
     if table.fhir is not None:
         now = partial(dt.datetime.now, dt.UTC)
-        yield from FhirRoutes(predictions, manager, rate_limit, settings, slicer, memory_limit, now).routes()
+        yield from FhirRoutes(predictions, manager, rate_limit, all_settings, slicer, memory_limit, now).routes()
 
 
 def _check_kafka_options(settings: Settings) -> None:

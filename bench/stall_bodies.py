@@ -15,6 +15,8 @@ _MANY: Final = 2_500
 _LARGEST: Final = 8_388_608
 _RECORD: Final = 65_536
 _FHIR: Final = 262_144
+_FHIR_LARGEST: Final = 10_485_760
+_FHIR_OBJECTS: Final = 199_999
 JSON: Final = "application/json"
 LINES: Final = "application/x-ndjson"
 CSV: Final = "text/csv"
@@ -127,6 +129,8 @@ def _bundles() -> Iterator[Body]:
         unit = json.dumps(entry, separators=(",", ":")).encode()
         for most in (1000, 10**9):
             yield Body(f"bundle of {name}, {most}", FHIR, filled(head, unit, b"]}", _FHIR, most))
+        large = filled(head, unit, b"]}", _FHIR_LARGEST, _FHIR_OBJECTS // unit.count(b"{"))
+        yield Body(f"large bundle of {name}", FHIR, large)
     code = b'{"resource":{"resourceType":"Observation","code":{"coding":['
     yield Body("codings", FHIR, filled(head + code, b"{}", b"]}}}]}", _FHIR))
     yield Body("9,000 codings", FHIR, filled(head + code, b"{}", b"]}}}]}", _FHIR, 9_000))

@@ -23,6 +23,8 @@ from scoring.pipeline import Results
 
 _ENCODER: Final = msgspec.json.Encoder()
 _PSEUDONYM_DIGITS: Final = 32
+_MAX_INPUT_BYTES: Final = 262_144
+"""No record is larger, but a refused FHIR Bundle can be; its line would not fit a Kafka message."""
 
 
 class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -84,7 +86,7 @@ class AuditTrail:
         at = self._now()
         for index, body in enumerate(bodies, first):
             record = hashlib.sha256(body).hexdigest()
-            text = body.decode(errors="replace") if self._with_input else None
+            text = body.decode(errors="replace") if self._with_input and len(body) <= _MAX_INPUT_BYTES else None
             if issues := results.rejected.get(index):
                 codes = tuple(str(issue.code) for issue in issues)
                 yield AuditEntry(at, INTERFACE, caller, record, rejected=codes, input=text)

@@ -64,6 +64,19 @@ class Gateway(msgspec.Struct, frozen=True):
     allowed_origins: str = ""
 
 
+class Fhir(msgspec.Struct, frozen=True):
+    """How the gateway reads FHIR Bundles, which docs/fhir.md describes.
+
+    `strictness` is that of requests that do not name one. Leniently, Observations that are older than `lookback_days`
+    are not used; with 0, of any age. `body_limit_bytes` is the size of a Bundle that is read leniently; the strict
+    reading takes 256 KiB.
+    """
+
+    strictness: Annotated[str, msgspec.Meta(pattern="^(lenient|strict)$")] = "lenient"
+    lookback_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 0
+    body_limit_bytes: Count = 10_485_760
+
+
 class Auth(msgspec.Struct, frozen=True):
     """Authentication of gateway callers. If nothing is set, access is open. Health is always open.
 
@@ -92,8 +105,8 @@ class Audit(msgspec.Struct, frozen=True):
     With `topic`, lines also go to that Kafka topic, or only there if `path` is empty. If both are empty, there is no
     audit trail. A response is sent only after its lines are on disk and confirmed by the topic; if that fails, callers
     get 503 and `/health/ready` fails. `key` is the secret for pseudonymizing patient ids, at least 16 characters: keep
-    it in a file, named by `HEARTSTREAM_AUDIT__KEY_FILE`. `with_input` also writes the whole record, which makes the
-    audit trail patient data.
+    it in a file, named by `HEARTSTREAM_AUDIT__KEY_FILE`. `with_input` also writes the whole record, but not a
+    refused FHIR Bundle of more than 256 KiB; that makes the audit trail patient data.
     """
 
     path: str = ""

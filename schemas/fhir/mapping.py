@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
+from msgspec import UnsetType
 
 from schemas.tables.feature_table import Feature, FeatureTable, Kind
 from schemas.tables.fhir import LOINC, FhirOperation
@@ -15,13 +17,26 @@ FHIR_TYPE: Final = "application/fhir+json"
 FHIR_VERSION: Final = "4.0.1"
 OPERATIONS: Final = "/fhir/$"
 """What the paths of all operations begin with."""
+DEFINITIONS: Final = "/fhir/OperationDefinition/"
+"""With an operation's name appended, the path of its definition."""
 UCUM: Final = "http://unitsofmeasure.org"
 OWN: Final = "urn:heartstream:"
 """With a table's name appended, our code system for its fields."""
 EXTENSION: Final = "urn:heartstream:fhir:"
 """The prefix of the URLs of our extensions."""
+BUNDLE_TYPES: Final = ("collection", "searchset", "transaction", "batch", "document", "message")
+"""The types of Bundles that are read leniently.
+
+Not history, which has versions of the same resource, and not responses, which may have Bundles of their own.
+"""
+STRICTNESS: Final = ("lenient", "strict")
+"""How a Bundle can be read."""
 FINAL: Final = ("final", "amended", "corrected")
 """The statuses of an Observation whose value is used."""
+FASTING_STATUS: Final = (LOINC, "49541-6")
+"""The code of a component that states whether the patient had fasted."""
+FASTED: Final = frozenset({(LOINC, "LA33-6"), ("http://terminology.hl7.org/CodeSystem/v2-0916", "F")})
+"""The codes that mean yes, of a component or of a Specimen's collection."""
 GENDERS: Final = ("female", "male")
 """FHIR's administrative genders that can be the code of a field."""
 
@@ -38,8 +53,9 @@ class Cut(msgspec.Struct, frozen=True):
 class Measure(msgspec.Struct, frozen=True):
     """A code of an Observation, and how its quantity is converted to a field.
 
-    `units` maps UCUM codes to the factor that converts them to the field's unit. With a `cut`, the field says whether
-    the quantity is above it.
+    `units` maps UCUM codes to the factor that converts them to the field's unit, `other_units` further codes and texts
+    for the lenient reading. With a `cut`, the field says whether the quantity is above it. With `fasting`, the code
+    has the meaning only where the Bundle states that the patient had fasted.
     """
 
     system: str
@@ -48,6 +64,13 @@ class Measure(msgspec.Struct, frozen=True):
     field: str
     units: Mapping[str, float] = {}
     cut: Cut | None = None
+    other_units: Mapping[str, float] = {}
+    fasting: bool = False
+
+    def unit_of(self, text: str) -> str | None:
+        """Return the unit that a system means by a text, without regard to case, brackets and blanks."""
+        known = (*self.units, *self.other_units)
+        return next((unit for unit in known if unit == text or _plain(unit) == _plain(text)), None)
 
     @property
     def name(self) -> str:
@@ -67,15 +90,19 @@ class FhirMapping:
         self.table = table
         self.operation = operation
         self.path = f"{OPERATIONS}{operation.operation}"
+        self.definition_path = f"{DEFINITIONS}{operation.operation}"
         self.system = f"{OWN}{table.name}"
-        own = (Measure(self.system, each.name, each.meaning, each.name, each.ucum) for each in table.features)
+        own = (
+            Measure(self.system, each.name, each.meaning, each.name, each.ucum, None, _set(each.other_units))
+            for each in table.features
+        )
         self.measures = (*(measure for each in table.features for measure in _standard(each)), *own)
         self.by_code = {(measure.system, measure.code): measure for measure in self.measures}
         self.panels: dict[tuple[str, str], set[str]] = defaultdict(set)
         for feature in table.features:
             for each in feature.fhir:
-                if each.panel:
-                    self.panels[each.system, each.panel].add(feature.name)
+                for panel in each.panels:
+                    self.panels[each.system, panel].add(feature.name)
         self.flags = frozenset(each.name for each in table.features if each.is_flag)
         self.coded = frozenset(each.name for each in table.features if each.kind is Kind.CODE)
 
@@ -91,4 +118,14 @@ def _standard(feature: Feature) -> Iterator[Measure]:
         if each.above is not None:
             lowest, highest = each.limits or (float("-inf"), float("inf"))
             cut = Cut(each.above, lowest, highest, each.unit)
-        yield Measure(each.system, each.code, each.display, feature.name, each.units or feature.ucum, cut)
+        units, fasting = each.units or feature.ucum, each.fasting is True
+        other = _set(each.other_units) or _set(feature.other_units)
+        yield Measure(each.system, each.code, each.display, feature.name, units, cut, other, fasting)
+
+
+def _set(units: Mapping[str, float] | UnsetType) -> Mapping[str, float]:
+    return {} if isinstance(units, UnsetType) else units
+
+
+def _plain(unit: str) -> str:
+    return re.sub(r"[\s\[\]{}_]", "", re.sub("[\N{MICRO SIGN}\N{GREEK SMALL LETTER MU}]", "u", unit)).lower()

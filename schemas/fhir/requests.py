@@ -31,6 +31,7 @@ class SentQuantity(msgspec.Struct, frozen=True):
     value: float | UnsetType = UNSET
     system: str = ""
     code: str = ""
+    unit: str = ""
     comparator: Optional = UNSET
 
 
@@ -76,7 +77,38 @@ class SentObservation(SentValue, frozen=True, rename="camel", kw_only=True):
     effective_instant: str = ""
     effective_period: SentPeriod = SentPeriod()
     component: tuple[SentValue, ...] = ()
+    specimen: SentReference = SentReference()
+    focus: Optional = UNSET
+    context: Optional = UNSET
+    related: Optional = UNSET
+    triggered_by: Optional = UNSET
     implicit_rules: Optional = UNSET
+
+
+class SentCoded(msgspec.Struct, frozen=True):
+    """Of an Observation, what shows whether it is one of the fields."""
+
+    code: SentConcept = SentConcept()
+
+
+class SentCollection(msgspec.Struct, frozen=True, rename="camel"):
+    """How a Specimen was taken."""
+
+    fasting_status_codeable_concept: SentConcept = SentConcept()
+
+
+class SentSpecimen(msgspec.Struct, frozen=True):
+    """A Specimen of an Observation."""
+
+    id: str = ""
+    collection: SentCollection = SentCollection()
+
+
+class SentLink(msgspec.Struct, frozen=True):
+    """A link of a Patient to another, of a type, or of a Bundle to another page, by its relation."""
+
+    type: str = ""
+    relation: str = ""
 
 
 class SentPatient(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -85,6 +117,10 @@ class SentPatient(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     id: str = ""
     gender: str = ""
     birth_date: str = ""
+    active: bool = True
+    deceased_boolean: bool = False
+    deceased_date_time: Optional = UNSET
+    link: tuple[SentLink, ...] = ()
     modifier_extension: Optional = UNSET
     implicit_rules: Optional = UNSET
 
@@ -96,13 +132,6 @@ class SentEntry(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     resource: Optional = UNSET
 
 
-class SentBundle(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """A Bundle of resources."""
-
-    type: str = ""
-    entry: tuple[SentEntry, ...] = ()
-
-
 class SentParameter(msgspec.Struct, frozen=True):
     """A named parameter of an operation."""
 
@@ -110,9 +139,13 @@ class SentParameter(msgspec.Struct, frozen=True):
     resource: Optional = UNSET
 
 
-class SentParameters(msgspec.Struct, frozen=True):
-    """The Parameters resource in which FHIR libraries wrap the input of an operation."""
+class SentBundle(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """A Bundle of resources, or the Parameters in which FHIR libraries wrap the input of an operation."""
 
+    resource_type: str = ""
+    type: str = ""
+    link: tuple[SentLink, ...] = ()
+    entry: tuple[SentEntry, ...] = ()
     parameter: tuple[SentParameter, ...] = ()
 
 

@@ -7,8 +7,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from schemas.fhir.mapping import EXTENSION, FHIR_TYPE, FHIR_VERSION
+from schemas.fhir.mapping import DEFINITIONS, FHIR_TYPE, FHIR_VERSION
 from schemas.tables.fhir import FhirOperation
+
+_DISCLAIMER: Final = "Research and education only: not a medical device."
 
 
 class Coding(msgspec.Struct, frozen=True):
@@ -26,11 +28,20 @@ class CodeableConcept(msgspec.Struct, frozen=True):
     coding: tuple[Coding, ...] | UnsetType = UNSET
 
 
+class Identifier(msgspec.Struct, frozen=True):
+    """An identifier of a system."""
+
+    system: str
+    value: str
+
+
 class Reference(msgspec.Struct, frozen=True):
-    """A reference to another resource."""
+    """A reference to another resource, or to what an identifier names."""
 
     reference: str | UnsetType = UNSET
     display: str | UnsetType = UNSET
+    type: str | UnsetType = UNSET
+    identifier: Identifier | UnsetType = UNSET
 
 
 class Quantity(msgspec.Struct, frozen=True):
@@ -59,6 +70,20 @@ class Extension(msgspec.Struct, frozen=True, rename="camel"):
     extension: tuple[Extension, ...] | UnsetType = UNSET
 
 
+class Period(msgspec.Struct, frozen=True):
+    """A period of time, of whole days."""
+
+    start: str
+    end: str
+
+
+class Narrative(msgspec.Struct, frozen=True):
+    """A resource as text, in XHTML."""
+
+    status: str
+    div: str
+
+
 class Annotation(msgspec.Struct, frozen=True):
     """A note in text."""
 
@@ -71,6 +96,7 @@ class Prediction(msgspec.Struct, frozen=True, rename="camel"):
     outcome: CodeableConcept
     probability_decimal: float
     qualitative_risk: CodeableConcept
+    when_period: Period
     rationale: str | UnsetType = UNSET
     extension: tuple[Extension, ...] | UnsetType = UNSET
 
@@ -78,11 +104,13 @@ class Prediction(msgspec.Struct, frozen=True, rename="camel"):
 class RiskAssessment(msgspec.Struct, frozen=True, rename="camel", tag_field="resourceType", tag="RiskAssessment"):
     """A score as a FHIR resource."""
 
+    text: Narrative
     status: str
     method: CodeableConcept
     code: CodeableConcept
     subject: Reference
     occurrence_date_time: str
+    performer: Reference
     prediction: tuple[Prediction, ...]
     note: tuple[Annotation, ...]
     extension: tuple[Extension, ...]
@@ -106,26 +134,61 @@ class OperationOutcome(msgspec.Struct, frozen=True, tag_field="resourceType", ta
 
 RESPONSE_TYPES: Final = (
     *(RiskAssessment, Prediction, Extension, Annotation, Reference, CodeableConcept, Coding, Range, Quantity),
+    *(Identifier, Narrative, Period),
     *(OperationOutcome, Issue),
 )
 """All types that responses contain."""
 
 
-def capability_statement(operation: FhirOperation, version: str, date: str) -> dict[str, Any]:
-    """Return the CapabilityStatement: one operation, no stored resources."""
+def capability_statement(operation: FhirOperation, version: str, date: str, base: str) -> dict[str, Any]:
+    """Return the CapabilityStatement: one operation, no stored resources. `base` is the URL of the server."""
     return {
         "resourceType": "CapabilityStatement",
+        "url": f"{base}/fhir/metadata",
         "status": "active",
         "date": date,
         "kind": "instance",
         "software": {"name": "heartstream", "version": version},
-        "implementation": {"description": f"{operation.title}. Research and education only: not a medical device."},
+        "implementation": {"description": f"{operation.title}. {_DISCLAIMER}", "url": f"{base}/fhir"},
         "fhirVersion": FHIR_VERSION,
         "format": [FHIR_TYPE],
         "rest": [
             {
                 "mode": "server",
-                "operation": [{"name": operation.operation, "definition": f"{EXTENSION}{operation.operation}"}],
+                "operation": [{"name": operation.operation, "definition": _definition_url(operation, base)}],
             }
         ],
     }
+
+
+def operation_definition(operation: FhirOperation, version: str, date: str, base: str) -> dict[str, Any]:
+    """Return the OperationDefinition: a Bundle in, a RiskAssessment out."""
+    return {
+        "resourceType": "OperationDefinition",
+        "id": operation.operation,
+        "url": _definition_url(operation, base),
+        "version": version,
+        "name": "".join(map(str.capitalize, operation.operation.split("-"))),
+        "title": operation.title,
+        "status": "active",
+        "kind": "operation",
+        "date": date,
+        "description": f"{operation.title}: {operation.outcome}. {_DISCLAIMER}",
+        "affectsState": False,
+        "code": operation.operation,
+        "system": True,
+        "type": False,
+        "instance": False,
+        "parameter": [
+            _parameter("resource", "in", "One Patient, and Observations of the fields", "Bundle"),
+            _parameter("return", "out", "The risk, with its uncertainty", "RiskAssessment"),
+        ],
+    }
+
+
+def _definition_url(operation: FhirOperation, base: str) -> str:
+    return f"{base}{DEFINITIONS}{operation.operation}"
+
+
+def _parameter(name: str, use: str, documentation: str, kind: str) -> dict[str, Any]:
+    return {"name": name, "use": use, "min": 1, "max": "1", "documentation": documentation, "type": kind}

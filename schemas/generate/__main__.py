@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import sys
 
-from schemas.generate import documents
+from schemas.fhir.mapping import FhirMapping
+from schemas.generate import documents, fhir_page
+from schemas.tables.builtin import UCI_HEART
 
 
 def main() -> None:
-    """Write all documents to `schemas/json/`."""
+    """Write all documents to `schemas/json/`, and the table of FHIR codes to `docs/fhir.md`."""
     documents.FOLDER.mkdir(exist_ok=True)
     for name, document in documents.documents().items():
         (documents.FOLDER / name).write_text(documents.render(document), encoding="utf-8")
         sys.stdout.write(f"wrote schemas/json/{name}\n")
+    mapping = FhirMapping.of(UCI_HEART)
+    if mapping is not None:
+        page = fhir_page.PAGE.read_text(encoding="utf-8")
+        fhir_page.PAGE.write_text(fhir_page.render(page, mapping), encoding="utf-8")
+        sys.stdout.write("wrote the codes in docs/fhir.md\n")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from schemas.fhir import responses
-from schemas.fhir.mapping import FHIR_TYPE, FhirMapping
+from schemas.fhir.mapping import BUNDLE_TYPES, FHIR_TYPE, STRICTNESS, FhirMapping
 from schemas.generate.json_schema import patient_record, struct_schemas
 from schemas.http import LINES_TYPE, PROBLEM_TYPE, Problem, RejectedRecord, ServedModel
 from schemas.records import Score
@@ -39,6 +39,8 @@ class Operation(msgspec.Struct, frozen=True):
     """Content type and schema of error responses."""
     also: Mapping[int, str] = {}
     """Other statuses with the same body, and their meaning."""
+    choices: Mapping[str, tuple[str, ...]] = {}
+    """Query parameters, and the values that each may have."""
 
 
 def _ref(name: str) -> dict[str, str]:
@@ -160,6 +162,7 @@ def _fhir_operations(table: FeatureTable) -> Iterator[Operation]:
         {FHIR_TYPE: _ref("Bundle")},
         (*_BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY, *_ABUSE),
         (FHIR_TYPE, "OperationOutcome"),
+        choices={"strictness": STRICTNESS},
     )
     yield Operation(
         "get",
@@ -168,6 +171,15 @@ def _fhir_operations(table: FeatureTable) -> Iterator[Operation]:
         "fhir",
         "Get the CapabilityStatement",
         "The operations, resources and formats that are supported.",
+        {FHIR_TYPE: {"type": "object"}},
+    )
+    yield Operation(
+        "get",
+        mapping.definition_path,
+        "fhirOperationDefinition",
+        "fhir",
+        "Get the OperationDefinition",
+        "What the operation takes and gives.",
         {FHIR_TYPE: {"type": "object"}},
     )
 
@@ -208,6 +220,11 @@ def _described(operation: Operation) -> dict[str, Any]:
         "description": operation.description,
         "responses": responses,
     }
+    if operation.choices:
+        choices = operation.choices.items()
+        described["parameters"] = [
+            {"name": each, "in": "query", "schema": {"enum": [*known]}} for each, known in choices
+        ]
     if operation.takes:
         content = {kind: {"schema": schema} for kind, schema in operation.takes.items()}
         described["requestBody"] = {"required": True, "content": content}
@@ -224,11 +241,7 @@ def _problem(status: HTTPStatus, kind: str, schema: str) -> dict[str, Any]:
 def _bundle(fields: int) -> dict[str, Any]:
     """Describe the envelope of a Bundle; docs/fhir.md describes its resources."""
     resource = {"type": "object", "required": ["resourceType"], "properties": {"resourceType": {"type": "string"}}}
-    entry = {
-        "type": "object",
-        "required": ["resource"],
-        "properties": {"fullUrl": {"type": "string"}, "resource": resource},
-    }
+    entry = {"type": "object", "properties": {"fullUrl": {"type": "string"}, "resource": resource}}
     return {
         "title": "Bundle",
         "description": f"A FHIR R4 Bundle: one Patient and Observations of the {fields} fields.",
@@ -237,7 +250,7 @@ def _bundle(fields: int) -> dict[str, Any]:
         "required": ["resourceType", "type", "entry"],
         "properties": {
             "resourceType": {"const": "Bundle"},
-            "type": {"const": "collection"},
+            "type": {"enum": list(BUNDLE_TYPES)},
             "entry": {"type": "array", "minItems": 1, "items": entry},
         },
     }

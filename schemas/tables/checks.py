@@ -9,6 +9,8 @@ from itertools import product
 from math import inf, prod
 from typing import Final, NamedTuple
 
+from msgspec import UNSET
+
 from schemas.tables.feature_checks import is_valid_value, problems_of
 from schemas.tables.feature_table import CODING, HORIZON, PATIENT_ID, Feature, FeatureTable, Kind
 from schemas.tables.fhir import FhirOperation
@@ -243,8 +245,9 @@ def _fhir(table: FeatureTable) -> Iterator[Problem]:
 
 
 def _fhir_feature(feature: Feature, *, is_sent: bool) -> Iterator[tuple[str, str]]:
-    factors = [*feature.ucum.values(), *(factor for each in feature.fhir for factor in each.units.values())]
-    if any(not 0 < factor < inf for factor in factors):
+    codes = (units for each in feature.fhir for units in (each.units, each.other_units))
+    maps = [feature.ucum, feature.other_units, *codes]
+    if any(not 0 < factor < inf for units in maps if units is not UNSET for factor in units.values()):
         yield "ucum" if feature.ucum else "fhir", "a factor must be greater than 0"
     if feature.kind is Kind.QUANTITY:
         if is_sent and not feature.ucum:
@@ -252,8 +255,9 @@ def _fhir_feature(feature: Feature, *, is_sent: bool) -> Iterator[tuple[str, str
         if any(each.above is not None for each in feature.fhir):
             yield "fhir", "only a field with the codes 0 and 1 can say whether a quantity is above a limit"
         return
-    if feature.ucum:
-        yield "ucum", "only a quantity has units"
+    for key, units in (("ucum", feature.ucum), ("other_units", feature.other_units)):
+        if units is not UNSET and units:
+            yield key, "only a quantity has units"
     is_binary = [code for code, _ in feature.codes] == [0, 1]
     for each in feature.fhir:
         if each.above is None or not is_binary:

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from schemas.errors import SettingsError
 from schemas.tables.fhir import FhirCode, FhirOperation
@@ -68,7 +69,8 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
     `missing` are numbers that mean "not measured", as JSON null does. A `required` field may not be missing. `aliases`
     are other names of the field, and `texts` the words for its codes, in tabular files; case, blanks and
     punctuation are ignored. `ucum` maps UCUM codes to the factor that converts them to `unit`, for quantities
-    in FHIR; `fhir` are standard codes that mean this field.
+    in FHIR; `other_units` does so for further codes, and for texts of units, that only the lenient reading accepts;
+    `fhir` are standard codes that mean this field.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
     texts: tuple[tuple[int, tuple[str, ...]], ...] = ()
     ucum: Mapping[str, float] = {}
     fhir: tuple[FhirCode, ...] = ()
+    other_units: Mapping[str, float] | UnsetType = UNSET
 
     @property
     def interval(self) -> tuple[float, float]:

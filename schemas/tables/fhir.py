@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 LOINC: Final = "http://loinc.org"
 
@@ -14,9 +15,12 @@ class FhirCode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A code of an Observation that has exactly the meaning of a field, or of the quantity that the field is about.
 
     `units` maps UCUM codes to the factor that converts them to the field's unit; if there are none, those of the field
-    apply. With `above`, the field is 1 if the quantity is greater, else 0; `above`, and the `limits` of valid
-    quantities, are in the unit whose factor is 1. With a `panel`, a code of the same system, the code may also be
-    that of a component of such an Observation.
+    apply. `other_units` are as those of a feature. With `above`, the field is 1 if the quantity is greater, else 0;
+    `above`, and the `limits` of valid quantities, are in the unit whose factor is 1. With a `panel`, a code of the same
+    system, or several, the code may also be that of a component of such an Observation. With `fasting`, it has the
+    meaning only where the Bundle states that the patient had fasted.
+
+    What is unset is not in the canonical form of a table, so that its digest stays as it is.
     """
 
     code: str
@@ -25,7 +29,14 @@ class FhirCode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     units: Mapping[str, float] = {}
     above: float | None = None
     limits: tuple[float, float] | None = None
-    panel: str = ""
+    panel: str | tuple[str, ...] = ""
+    other_units: Mapping[str, float] | UnsetType = UNSET
+    fasting: bool | UnsetType = UNSET
+
+    @property
+    def panels(self) -> tuple[str, ...]:
+        """The codes of all panels."""
+        return self.panel if isinstance(self.panel, tuple) else (self.panel,) if self.panel else ()
 
     @property
     def unit(self) -> str:

@@ -194,6 +194,7 @@ class _Reader:
             texts=texts,
             ucum=spec.ucum,
             fhir=spec.fhir,
+            other_units=spec.other_units,
         )
 
     def _codes(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from schemas.tables.feature_table import Feature, Kind, OutcomeValue
 from schemas.tables.fhir import FhirCode
@@ -45,6 +46,7 @@ class FeatureSpec(msgspec.Struct):
     texts: dict[str, tuple[str, ...]] = {}
     ucum: dict[str, float] = {}
     fhir: tuple[FhirCode, ...] = ()
+    other_units: dict[str, float] | UnsetType = UNSET
 
 
 class CodingSpec(msgspec.Struct):

@@ -14,7 +14,7 @@ from fhir.resources.R4B.bundle import Bundle, BundleEntry
 from fhir.resources.R4B.observation import Observation
 from fhir.resources.R4B.patient import Patient
 
-from api.protocols.fhir.parse import BundleParser, ParsedBundle
+from api.protocols.fhir.parse import BundleParser, ParsedBundle, RefusedBundle
 from heartstream.demo.patients import real_patients
 from schemas.fhir.mapping import UCUM, FhirMapping
 from schemas.tables.builtin import UCI_HEART
@@ -26,6 +26,7 @@ assert UCI_HEART.fhir is not None
 UCI_FHIR = FhirMapping(UCI_HEART, UCI_HEART.fhir)
 OPERATION, OWN, FLAGS = UCI_FHIR.path, UCI_FHIR.system, UCI_FHIR.flags
 parse = BundleParser(UCI_FHIR, UCI.records).parse
+"""The strict reading."""
 DAY = "2024-03-15T10:30:00+01:00"
 """The time of all observations."""
 UNITS = {"trestbps": "mm[Hg]", "chol": "mg/dL", "thalach": "/min", "oldpeak": "mm"}
@@ -126,10 +127,10 @@ def parsed_fields(body: bytes) -> dict[str, float | None]:
 
 def parsed_issues(body: bytes) -> list[tuple[str, str]]:
     """Return code and FHIRPath of every issue in a Bundle."""
-    issues = parse(body, TODAY)
-    assert not isinstance(issues, ParsedBundle), issues
-    assert CANARY not in repr(issues)
-    return [(str(issue.code), issue.pointer) for issue in issues]
+    refused = parse(body, TODAY)
+    assert isinstance(refused, RefusedBundle), refused
+    assert CANARY not in repr(refused)
+    return [(str(issue.code), issue.pointer) for issue in refused.issues]
 
 
 BLOOD_PRESSURE = {

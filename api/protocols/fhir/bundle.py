@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from api.strict_json import DuplicateMemberError, reject_duplicate_members
 from schemas.errors import RejectionCode, ValidationIssue
-from schemas.fhir.requests import SentBundle, SentEntry, SentKind, SentObservation, SentParameters, SentPatient
+from schemas.fhir.requests import SentBundle, SentEntry, SentKind, SentObservation, SentPatient
 
 _MAX_ENTRIES: Final = 1000
 _MAX_OBJECTS: Final = 10 * _MAX_ENTRIES
@@ -22,6 +22,17 @@ _KINDS: Final[dict[str, type[SentPatient | SentObservation]]] = {
 }
 _CHOICE: Final = re.compile(r"\.value[A-Z]\w+")
 """valueQuantity in JSON is value in FHIRPath."""
+_START_BYTES: Final = 100
+"""Of a body that is not JSON, what shows whether it is XML."""
+_EXPECTED: Final = re.compile(r"Expected `(\w+)")
+_WORDS: Final = {
+    "array": "a list",
+    "bool": "true or false",
+    "float": "a number",
+    "int": "a whole number of 32 bits",
+    "object": "an object",
+    "str": "a text",
+}
 _Decoded = TypeVar("_Decoded")
 
 
@@ -58,50 +69,65 @@ def parse_bundle(body: bytes) -> list[BundleResource | BundleIssue] | BundleIssu
     bundle = _bundle_of_body(body)
     if isinstance(bundle, BundleIssue):
         return bundle
-    if bundle.type != "collection":
-        return bundle_issue(RejectionCode.IMPOSSIBLE_CODE, "Bundle.type", "must be collection")
     if len(bundle.entry) > _MAX_ENTRIES:
         return bundle_issue(RejectionCode.TOO_LARGE, "Bundle.entry", f"too many entries: at most {_MAX_ENTRIES}")
-    return list(_resources(bundle))
+    return [*check_type(bundle, ("collection",)), *_resources(bundle)]
+
+
+def check_type(bundle: SentBundle, types: Sequence[str]) -> Iterator[BundleIssue]:
+    """Yield an issue if a Bundle is of another type."""
+    if bundle.type not in types:
+        yield bundle_issue(RejectionCode.IMPOSSIBLE_CODE, "Bundle.type", f"must be {', '.join(types)}")
 
 
 def _bundle_of_body(body: bytes) -> SentBundle | BundleIssue:
     if body.count(b"{") > _MAX_OBJECTS:
         return bundle_issue(RejectionCode.TOO_LARGE, "", f"too many JSON objects: at most {_MAX_OBJECTS}")
+    return check_members(body, "") or bundle_in(body)
+
+
+def check_members(body: bytes, path: str) -> BundleIssue | None:
+    """Return an issue if JSON is invalid, or an object in it has two members of one name."""
     try:
         reject_duplicate_members(body)
     except DuplicateMemberError:
-        return bundle_issue(RejectionCode.DUPLICATE_FIELD, "", "a JSON object has duplicate members")
+        return bundle_issue(RejectionCode.DUPLICATE_FIELD, path, "a JSON object has duplicate members")
     except ValueError:
-        return bundle_issue(RejectionCode.NOT_JSON, "", "the body is not a JSON document in UTF-8")
-    kind = _decode(body, SentKind, "")
-    if isinstance(kind, SentKind) and kind.resource_type == "Parameters":
-        return _from_parameters(body)
-    return _decode_bundle(body)
+        return _not_json(body, path)
+    return None
 
 
-def _decode_bundle(body: bytes | msgspec.Raw) -> SentBundle | BundleIssue:
-    kind = _decode(body, SentKind, "")
-    if isinstance(kind, BundleIssue) and kind.issue.code is RejectionCode.NOT_JSON:
-        return kind
-    if isinstance(kind, BundleIssue) or kind.resource_type != "Bundle":
-        return bundle_issue(
-            RejectionCode.NOT_AN_OBJECT, "", "send a Bundle, alone or as the parameter `resource` of Parameters"
-        )
-    return _decode(body, SentBundle, "Bundle")
+def _not_json(body: bytes | msgspec.Raw, path: str) -> BundleIssue:
+    is_xml = bytes(memoryview(body)[:_START_BYTES]).lstrip().startswith(b"<")
+    text = "this is XML: send the Bundle as JSON" if is_xml else "must be a JSON document in UTF-8"
+    return bundle_issue(RejectionCode.NOT_JSON, path, text)
 
 
-def _from_parameters(body: bytes) -> SentBundle | BundleIssue:
-    """Return the Bundle in Parameters."""
-    parameters = _decode(body, SentParameters, "Parameters")
-    if isinstance(parameters, BundleIssue):
-        return parameters
-    match parameters.parameter:
-        case (only,) if only.name == "resource" and only.resource is not UNSET:
-            return _decode_bundle(only.resource)
-    return bundle_issue(
-        RejectionCode.NOT_AN_OBJECT, "Parameters", "must have one parameter, `resource`, which is a Bundle"
-    )
+def bundle_in(body: bytes | msgspec.Raw, *, is_parameter: bool = False) -> SentBundle | BundleIssue:
+    """Return the Bundle that a body is, or has as its only parameter.
+
+    One call parses all of it, as another costs as much again.
+    """
+    found = decode(body, SentBundle, "Bundle")
+    if isinstance(found, SentBundle) and found.resource_type == "Bundle":
+        return found
+    if isinstance(found, SentBundle) and found.resource_type == "Parameters" and not is_parameter:
+        match found.parameter:
+            case (only,) if only.name == "resource" and only.resource is not UNSET:
+                return bundle_in(only.resource, is_parameter=True)
+        text = "must have one parameter, `resource`, which is a Bundle"
+        return bundle_issue(RejectionCode.NOT_AN_OBJECT, "Parameters", text)
+    if isinstance(found, BundleIssue) and found.issue.code is RejectionCode.NOT_JSON:
+        return _not_json(body, "")
+    if isinstance(found, BundleIssue) and _is_bundle(body):
+        return found
+    text = "send a Bundle, alone or as the parameter `resource` of Parameters"
+    return bundle_issue(RejectionCode.NOT_AN_OBJECT, "", text)
+
+
+def _is_bundle(body: bytes | msgspec.Raw) -> bool:
+    kind = decode(body, SentKind, "")
+    return isinstance(kind, SentKind) and kind.resource_type == "Bundle"
 
 
 def _resources(bundle: SentBundle) -> Iterator[BundleResource | BundleIssue]:
@@ -115,18 +141,18 @@ def _resource_of(entry: SentEntry, path: str) -> BundleResource | BundleIssue | 
     """Parse an entry; None if its resource type is ignored."""
     if entry.resource is UNSET:
         return bundle_issue(RejectionCode.MISSING_FIELD, path, "the entry has no resource")
-    kind = _decode(entry.resource, SentKind, path)
+    kind = decode(entry.resource, SentKind, path)
     if isinstance(kind, BundleIssue):
         return kind
     if not kind.resource_type:
         return bundle_issue(RejectionCode.MISSING_FIELD, f"{path}.resourceType", "is required")
     if kind.resource_type not in _KINDS:
         return None
-    resource = _decode(entry.resource, _KINDS[kind.resource_type], path)
+    resource = decode(entry.resource, _KINDS[kind.resource_type], path)
     return resource if isinstance(resource, BundleIssue) else BundleResource(path, entry.full_url, resource)
 
 
-def _decode(body: bytes | msgspec.Raw, kind: type[_Decoded], path: str) -> _Decoded | BundleIssue:
+def decode(body: bytes | msgspec.Raw, kind: type[_Decoded], path: str) -> _Decoded | BundleIssue:
     """Decode JSON as a resource.
 
     The decoder's message names types and elements, never values, as these types have no enumerations.
@@ -136,6 +162,12 @@ def _decode(body: bytes | msgspec.Raw, kind: type[_Decoded], path: str) -> _Deco
     except msgspec.ValidationError as error:
         text, _, element = str(error).partition(" - at `$")
         element = _CHOICE.sub(".value", element.rstrip("`").replace("[...]", ""))
-        return bundle_issue(RejectionCode.WRONG_TYPE, path + element, text)
-    except msgspec.MsgspecError:
-        return bundle_issue(RejectionCode.NOT_JSON, path, "the body contains an unpaired surrogate")
+        return bundle_issue(RejectionCode.WRONG_TYPE, path + element, _in_plain_words(text))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _not_json(body, path)
+
+
+def _in_plain_words(message: str) -> str:
+    """Return the decoder's message without the names of its types."""
+    found = _EXPECTED.match(message)
+    return f"must be {_WORDS.get(found[1], 'of another type')}" if found else "has an invalid value"

@@ -1,4 +1,4 @@
-"""FHIR's dates, which may be only a year or a month, and the age between two of them."""
+"""FHIR's dates, which may be only a year or a month: the age between two of them, and which is later."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import datetime as dt
 import re
 from typing import Final
 
+from schemas.tables.feature_table import HORIZON
+
 Days = tuple[dt.date, dt.date]
 """The first and the last day that a date can mean."""
+Instants = tuple[dt.datetime, dt.datetime]
+"""The first and the last instant that a date can mean."""
 
 _DATE: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2})(T[0-9]{2}:[0-9]{2}:[0-9]{2}.*)?)?)?")
 _DECEMBER: Final = 12
+_MONTHS: Final = 12
+_DAYS_OF_WEEK: Final = 7
 
 
 def days_of(text: str) -> Days | None:
@@ -29,6 +35,40 @@ def days_of(text: str) -> Days | None:
     last_month = month or _DECEMBER
     last = dt.date(first.year, last_month, day or calendar.monthrange(first.year, last_month)[1])
     return first, last
+
+
+def instants_of(text: str) -> Instants | None:
+    """Return the instants that a `date`, `dateTime` or `instant` can mean; None if it is invalid.
+
+    Days are taken to be those of UTC, and so are times without a zone, as some systems send them.
+    """
+    days = days_of(text)
+    if days is None:
+        return None
+    if "T" in text:
+        moment = dt.datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC),) * 2
+    first, last = (dt.datetime.combine(day, dt.time.min, dt.UTC) for day in days)
+    return first, last.replace(hour=23, minute=59, second=59, microsecond=999_999)
+
+
+def day_after(day: dt.date, horizon: str) -> dt.date:
+    """Return the day that is a table's horizon, such as P1Y, after another; the same day if it is empty.
+
+    The 31st of a month becomes its last day.
+    """
+    found = HORIZON.fullmatch(horizon)
+    if found is None:
+        return day
+    count, unit = int(found[1]), found[2]
+    try:
+        if unit in "WD":
+            return day + dt.timedelta(days=count * (_DAYS_OF_WEEK if unit == "W" else 1))
+        months = day.year * _MONTHS + day.month - 1 + count * (_MONTHS if unit == "Y" else 1)
+        year, month = divmod(months, _MONTHS)
+        return dt.date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
+    except (ValueError, OverflowError):
+        return dt.date.max
 
 
 def ages(birth: Days, day: Days) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from typing import Final
 
 import msgspec
@@ -41,20 +42,35 @@ class _Value(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-class _Element(msgspec.Struct, frozen=True):
-    """The element of an Observation with a value: the Observation itself, or a component of a panel."""
+class ValueElement(msgspec.Struct, frozen=True):
+    """The element of an Observation with a value: the Observation itself, or a component of a panel.
+
+    `is_repeated` if the panel has another component of the same field.
+    """
 
     measure: Measure
     value: SentValue
     path: str
+    is_repeated: bool = False
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether it has no value."""
+        return not any(getattr(self.value, name) is not UNSET for name in _VALUES)
 
 
 class ObservationParser:
-    """Parses Observations of the fields of a feature table."""
+    """Parses Observations of the fields of a feature table.
 
-    def __init__(self, mapping: FhirMapping) -> None:
+    `lenient`: units are also accepted as systems write them, numbers of whole fields are rounded, and a code may need
+    a statement of fasting.
+    """
+
+    def __init__(self, mapping: FhirMapping, *, lenient: bool = False) -> None:
         self._mapping = mapping
         self._features = mapping.table.by_name
+        self._lenient = lenient
+        self._by_code = {code: each for code, each in mapping.by_code.items() if lenient or not each.fasting}
 
     def parse(self, part: BundleResource, observation: SentObservation) -> list[ObservedField | BundleIssue]:
         """Parse an Observation: one field, or those of a panel's components."""
@@ -62,42 +78,54 @@ class ObservationParser:
         if observation.modifier_extension is not UNSET or observation.implicit_rules is not UNSET:
             text = "has a modifierExtension or implicitRules, which may change its meaning and are not supported"
             return [bundle_issue(RejectionCode.UNSUPPORTED_CODING, path, text)]
-        if found := self._elements(observation, path):
+        if observation.focus is not UNSET:
+            text = "is about its focus, not about the Patient; omit it"
+            return [bundle_issue(RejectionCode.IMPOSSIBLE_CODE, f"{path}.focus", text)]
+        if found := self.elements(observation, path):
             return [self._parse_element(part, observation, element) for element in found]
         text = "no known code (see docs/fhir.md), or codes of different fields; omit this Observation"
         return [bundle_issue(RejectionCode.UNKNOWN_FIELD, f"{path}.code", text)]
 
     def _parse_element(
-        self, part: BundleResource, observation: SentObservation, element: _Element
+        self, part: BundleResource, observation: SentObservation, element: ValueElement
     ) -> ObservedField | BundleIssue:
         field = element.measure.field
         if observation.status not in FINAL:
             text = f"{field}: the status must be {', '.join(FINAL)}; omit other Observations"
             return bundle_issue(RejectionCode.IMPOSSIBLE_CODE, f"{part.path}.status", text, field)
-        days = _observed_days(observation)
-        if isinstance(days, str):
-            return bundle_issue(RejectionCode.WRONG_TYPE, f"{part.path}.effective", days, field)
+        days = days_of(effective) if (effective := effective_of(observation)) else None
+        if effective and not days:
+            return bundle_issue(RejectionCode.WRONG_TYPE, f"{part.path}.effective", "must be a date", field)
+        return self.value_of(part, element, days)
+
+    def value_of(self, part: BundleResource, element: ValueElement, days: Days | None) -> ObservedField | BundleIssue:
+        """Return the value of an element, whatever the status of its Observation."""
+        field = element.measure.field
+        if element.is_repeated:
+            text = f"{field}: the Observation has more than one component of this field; send only the relevant one"
+            return bundle_issue(RejectionCode.DUPLICATE_FIELD, part.path, text, field)
         reported = self._field_value(element.measure, element.value, element.path)
         if isinstance(reported, BundleIssue):
             return reported
         return ObservedField(field, reported.value, element.path, part.reference, days, reported.note)
 
-    def _elements(self, observation: SentObservation, path: str) -> list[_Element]:
-        """Return the element of a known code: the Observation, or the first component of each field of a panel."""
+    def elements(self, observation: SentObservation, path: str) -> list[ValueElement]:
+        """Return the element of a known code: the Observation, or the component of each field of a panel."""
         if found := self._measure_of_codes(observation.code):
-            return [_Element(found, observation, path)]
+            return [ValueElement(found, observation, path)]
         codes = [(coding.system, coding.code) for coding in observation.code.coding]
         fields = set().union(*(self._mapping.panels.get(code, ()) for code in codes))
-        by_field: dict[str, _Element] = {}
+        by_field: dict[str, ValueElement] = {}
         for index, component in enumerate(observation.component if fields else ()):
             inner = self._measure_of_codes(component.code)
             if inner is not None and inner.field in fields:
-                by_field.setdefault(inner.field, _Element(inner, component, f"{path}.component[{index}]"))
+                is_repeated = inner.field in by_field
+                by_field[inner.field] = ValueElement(inner, component, f"{path}.component[{index}]", is_repeated)
         return list(by_field.values())
 
     def _measure_of_codes(self, concept: SentConcept) -> Measure | None:
         """Return the measure of the codes, which must all mean the same field."""
-        by_code = self._mapping.by_code
+        by_code = self._by_code
         codes = ((coding.system, coding.code) for coding in concept.coding)
         known = [by_code[code] for code in codes if code in by_code]
         if len({measure.field for measure in known}) != 1:
@@ -126,7 +154,7 @@ class ObservationParser:
         quantity, concept = element.value_quantity, element.value_codeable_concept
         feature = self._features[measure.field]
         if isinstance(quantity, SentQuantity) and measure.units:
-            return self._parse_quantity(measure, quantity, f"{path}.value")
+            return self._parse_uncoded(measure, quantity, f"{path}.value")
         if measure.system == self._mapping.system and feature.codes:
             if isinstance(concept, SentConcept):
                 return self._parse_code(feature, concept, f"{path}.value")
@@ -151,14 +179,39 @@ class ObservationParser:
             return bundle_issue(RejectionCode.IMPOSSIBLE_CODE, f"{path}.comparator", text, field)
         if isinstance(quantity.value, msgspec.UnsetType):
             return bundle_issue(RejectionCode.MISSING_VALUE, path, f"{field}: the quantity has no value", field)
-        factor = measure.units.get(quantity.code) if quantity.system == UCUM else None
-        if factor is None:
+        units = {**measure.other_units, **measure.units} if self._lenient else measure.units
+        unit = self._unit_of(measure, quantity)
+        if unit is None or unit not in units:
             text = f"{field}: the unit must be {' or '.join(measure.units)}, as a code of {UCUM}"
             return bundle_issue(RejectionCode.UNSUPPORTED_CODING, f"{path}.code", text, field)
-        scale = f"from {quantity.code} (x {factor:g})" if factor != 1 else ""
+        factor = units[unit]
+        scale = f"from {unit} (x {factor:g})" if factor != 1 else ""
         if measure.cut is not None:
             return _flag(field, measure.cut, quantity.value * factor, path, scale)
-        return _converted(self._features[field], quantity.value, factor, scale)
+        converted = _converted(self._features[field], quantity.value, factor, scale)
+        return self._rounded(field, converted) if self._lenient else converted
+
+    def _parse_uncoded(self, measure: Measure, quantity: SentQuantity, path: str) -> _Value | BundleIssue:
+        """Parse a quantity, and say so if its unit is known by its text only."""
+        parsed = self._parse_quantity(measure, quantity, path)
+        if isinstance(parsed, BundleIssue) or not self._lenient or quantity.code:
+            return parsed
+        note = f"The unit of {measure.field} was read from its text, as it has no code."
+        return _Value(parsed.value, f"{parsed.note} {note}".lstrip())
+
+    def _unit_of(self, measure: Measure, quantity: SentQuantity) -> str | None:
+        if self._lenient:
+            return measure.unit_of(quantity.code or quantity.unit)
+        return quantity.code if quantity.system == UCUM else None
+
+    def _rounded(self, field: str, number: _Value) -> _Value:
+        """Round the number of a whole field, an age down to completed years."""
+        value = number.value
+        if not self._features[field].whole or value is None or not math.isfinite(value) or value.is_integer():
+            return number
+        if field == self._mapping.operation.age:
+            return _Value(float(math.floor(value)), f"{field} was rounded down to completed years.")
+        return _Value(float(round(value)), f"{field} was rounded to a whole number.")
 
     def _parse_code(self, feature: Feature, concept: SentConcept, path: str) -> _Value | BundleIssue:
         """Parse a code of our own system. The core validates that a number is one of the field's codes."""
@@ -186,13 +239,15 @@ class ObservationParser:
         return reported
 
 
-def _observed_days(observation: SentObservation) -> Days | str | None:
-    """Return when it was observed, None if unknown, an error message if invalid."""
+def has_code(concept: SentConcept, codes: Container[tuple[str, str]]) -> bool:
+    """Return whether a concept has one of some codes, each with its system."""
+    return any((coding.system, coding.code) in codes for coding in concept.coding)
+
+
+def effective_of(observation: SentObservation) -> str:
+    """Return the date of an Observation, the end of a period, as it was sent; empty if it has none."""
     period = observation.effective_period
-    reported = observation.effective_date_time or observation.effective_instant or period.end or period.start
-    if not reported:
-        return None
-    return days_of(reported) or "must be a date"
+    return observation.effective_date_time or observation.effective_instant or period.end or period.start
 
 
 def _converted(feature: Feature, value: float, factor: float, scale: str) -> _Value:

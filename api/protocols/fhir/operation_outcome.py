@@ -50,9 +50,10 @@ _TYPE_BY_STATUS: Final[Mapping[HTTPStatus, str]] = {
 _UNREADABLE: Final = frozenset({RejectionCode.NOT_JSON, RejectionCode.NOT_AN_OBJECT})
 
 
-def rejected(found: Sequence[ValidationIssue]) -> web.Response:
-    """Return every error of a Bundle: 400 if it is not a Bundle, 422 if it has no valid record."""
-    issues = tuple(map(_fhir_issue, found))
+def rejected(found: Sequence[ValidationIssue], notes: Sequence[str] = ()) -> web.Response:
+    """Return every error of a Bundle, and its notes: 400 if it is not a Bundle, 422 if it has no valid record."""
+    said = (Issue("information", "informational", CodeableConcept(note)) for note in notes)
+    issues = (*map(_fhir_issue, found), *said)
     is_bundle = _UNREADABLE.isdisjoint(issue.code for issue in found)
     return _respond(HTTPStatus.UNPROCESSABLE_ENTITY if is_bundle else HTTPStatus.BAD_REQUEST, issues)
 

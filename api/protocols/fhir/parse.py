@@ -12,7 +12,7 @@ from msgspec import UnsetType
 
 from api.protocols.fhir.bundle import BundleIssue, BundleResource, bundle_issue, parse_bundle
 from api.protocols.fhir.observations import ObservationParser, ObservedField
-from api.protocols.fhir.patient import SubjectPatient, age_of, code_of_gender, find_patient
+from api.protocols.fhir.patient import SubjectPatient, age_of, code_of_gender, find_patient, last_days, patient_issues
 from api.protocols.inference import encode_record
 from schemas.errors import RejectionCode, ValidationIssue
 from schemas.fhir.mapping import FhirMapping
@@ -30,7 +30,8 @@ _PLACEHOLDER_ID: Final = "nobody"
 class ParsedBundle(msgspec.Struct, frozen=True):
     """A patient record as JSON, and what the response needs besides its score.
 
-    `observed` are the Observations that were used, `paths` has the FHIRPath of each field that was sent.
+    `observed` are the Observations that were used, `paths` has the FHIRPath of each field that was sent. `day` is that
+    of the last Observation, which the risk is for; today if none has a date.
     """
 
     record: bytes
@@ -38,19 +39,41 @@ class ParsedBundle(msgspec.Struct, frozen=True):
     observed: tuple[ObservedField, ...]
     notes: tuple[str, ...]
     paths: Mapping[str, str]
+    day: dt.date
 
     def issues_of(self, issues: Sequence[ValidationIssue]) -> tuple[ValidationIssue, ...]:
         """Map errors of the record to errors of the Bundle."""
         return tuple(_locate(issue, self.paths) for issue in issues)
 
 
-class _ParseState(msgspec.Struct):
-    """What has been parsed of a Bundle so far."""
+class RefusedBundle(msgspec.Struct, frozen=True):
+    """Every error of a Bundle (never empty), and what was passed over."""
+
+    issues: tuple[ValidationIssue, ...]
+    notes: tuple[str, ...] = ()
+
+
+class ParseState(msgspec.Struct):
+    """What has been parsed of a Bundle so far.
+
+    With `ages_by_birth_date`, an Observation of the age, which may be old, is only compared with the date of birth.
+    """
 
     issues: list[BundleIssue]
-    patient: SubjectPatient | None
-    observed: dict[str, list[ObservedField]]
+    patient: SubjectPatient | None = None
+    observed: dict[str, list[ObservedField]] = {}
     subject: str = ""
+    notes: list[str] = []
+    ages_by_birth_date: bool = False
+
+    def take_patients(self, parts: Sequence[BundleResource]) -> None:
+        """Find the Patient: there must be exactly one, who can be scored."""
+        patient = find_patient(parts)
+        if isinstance(patient, BundleIssue):
+            self.issues.append(patient)
+            return
+        self.patient, self.subject = patient, patient.reference
+        self.issues.extend(patient_issues(patient))
 
 
 class BundleParser:
@@ -64,27 +87,23 @@ class BundleParser:
         self._observations = ObservationParser(mapping)
         self._records = records
 
-    def parse(self, body: bytes, today: dt.date) -> ParsedBundle | tuple[ValidationIssue, ...]:
-        """Return the patient record of a Bundle, or every error in it (never empty)."""
+    def parse(self, body: bytes, today: dt.date) -> ParsedBundle | RefusedBundle:
+        """Return the patient record of a Bundle, or every error in it."""
         return self.parse_resources(parse_bundle(body), today)
 
     def parse_resources(
         self, parts: Sequence[BundleResource | BundleIssue] | BundleIssue, today: dt.date
-    ) -> ParsedBundle | tuple[ValidationIssue, ...]:
+    ) -> ParsedBundle | RefusedBundle:
         """Return the same for the resources of a Bundle. Separate, as each of the two steps takes up to 10 ms."""
         if isinstance(parts, BundleIssue):
-            return (parts.issue,)
-        state = _ParseState([part for part in parts if isinstance(part, BundleIssue)], None, {})
+            return RefusedBundle((parts.issue,))
+        state = ParseState([part for part in parts if isinstance(part, BundleIssue)])
         resources = [part for part in parts if isinstance(part, BundleResource)]
-        patient = find_patient(resources)
-        if isinstance(patient, BundleIssue):
-            state.issues.append(patient)
-        else:
-            state.patient, state.subject = patient, patient.reference
+        state.take_patients(resources)
         self._observe(resources, state, today)
-        return self._build_record(state, today)
+        return self.build(state, today)
 
-    def _observe(self, parts: Sequence[BundleResource], state: _ParseState, today: dt.date) -> None:
+    def _observe(self, parts: Sequence[BundleResource], state: ParseState, today: dt.date) -> None:
         """Parse the Observations, by field; those of one field must agree."""
         found: defaultdict[str, list[ObservedField]] = defaultdict(list)
         for part in parts:
@@ -98,7 +117,8 @@ class BundleParser:
                 state.issues.append(bundle_issue(RejectionCode.DUPLICATE_FIELD, observed[-1].path, text, field))
         state.observed = found
 
-    def _build_record(self, state: _ParseState, today: dt.date) -> ParsedBundle | tuple[ValidationIssue, ...]:
+    def build(self, state: ParseState, today: dt.date) -> ParsedBundle | RefusedBundle:
+        """Build the record of what has been parsed, if there are no issues."""
         numbers = {field: observed[0].value for field, observed in state.observed.items()}
         paths = {field: observed[0].path for field, observed in state.observed.items()}
         notes = [each.note for observed in state.observed.values() for each in observed if each.note]
@@ -110,9 +130,11 @@ class BundleParser:
             {PATIENT_ID: patient.id if patient else _PLACEHOLDER_ID, **dict.fromkeys(self._names), **values}
         )
         if state.issues:
-            return tuple(self._all_issues(state, record, paths))
+            return RefusedBundle(tuple(self._all_issues(state, record, paths)), tuple(state.notes))
         used = tuple(each for name in self._names for each in state.observed.get(name, ()))
-        return ParsedBundle(record, state.subject, used, tuple(dict.fromkeys(notes)), paths)
+        last = last_days(state.observed)
+        day = min(today, last[1]) if last else today
+        return ParsedBundle(record, state.subject, used, tuple(dict.fromkeys((*notes, *state.notes))), paths, day)
 
     def _patient_paths(self, patient: SubjectPatient) -> dict[str, str]:
         sources = {self._operation.age: "birthDate", self._operation.gender: "gender"}
@@ -121,7 +143,7 @@ class BundleParser:
     def _take_patient(
         self,
         patient: SubjectPatient,
-        state: _ParseState,
+        state: ParseState,
         today: dt.date,
         numbers: dict[str, float | None],
         notes: list[str],
@@ -136,14 +158,14 @@ class BundleParser:
                 numbers[field] = code
         if self._age is None:
             return
-        age = age_of(patient, self._age, state.observed, today)
+        age = age_of(patient, self._age, state.observed, today, by_birth_date=state.ages_by_birth_date)
         if isinstance(age, BundleIssue):
             state.issues.append(age)
         else:
             numbers[self._age.field] = age.years
             notes.extend([age.note] if age.note else [])
 
-    def _all_issues(self, state: _ParseState, record: bytes, paths: Mapping[str, str]) -> Iterator[ValidationIssue]:
+    def _all_issues(self, state: ParseState, record: bytes, paths: Mapping[str, str]) -> Iterator[ValidationIssue]:
         """Yield the errors of the Bundle, and those of the fields of its record that could be parsed."""
         yield from (each.issue for each in state.issues)
         excluded = {each.field for each in state.issues}
@@ -171,7 +193,7 @@ def _add(
         found[parsed.field].append(parsed)
 
 
-def _subject_issue(path: str, subject: SentReference | UnsetType, state: _ParseState) -> BundleIssue | None:
+def _subject_issue(path: str, subject: SentReference | UnsetType, state: ParseState) -> BundleIssue | None:
     """Return an issue if an Observation has another subject than the Patient; it may have none."""
     if state.patient is None or isinstance(subject, UnsetType):
         return None

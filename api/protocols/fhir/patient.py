@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -31,6 +31,17 @@ class SubjectPatient(msgspec.Struct, frozen=True):
     def is_referenced_by(self, subject: SentReference) -> bool:
         """Return whether a reference is to this Patient."""
         return subject.reference.partition("/_history/")[0] in self.names
+
+
+def patient_issues(subject: SubjectPatient) -> Iterator[BundleIssue]:
+    """Yield why a Patient must not be scored: the risk would be shown for nobody, or for the wrong record."""
+    code, path, patient = RejectionCode.IMPOSSIBLE_CODE, subject.path, subject.resource
+    if not patient.active:
+        yield bundle_issue(code, f"{path}.active", "the Patient is not active: send the record that is in use")
+    if patient.deceased_boolean or patient.deceased_date_time is not UNSET:
+        yield bundle_issue(code, f"{path}.deceased", "the Patient is deceased: no risk is given")
+    if any(link.type == "replaced-by" for link in patient.link):
+        yield bundle_issue(code, f"{path}.link", "the Patient was replaced: send the Patient that replaces this one")
 
 
 def find_patient(parts: Sequence[BundleResource]) -> SubjectPatient | BundleIssue:
@@ -75,11 +86,17 @@ class Age(msgspec.Struct, frozen=True):
 
 
 def age_of(
-    patient: SubjectPatient, measure: Measure, observed: Mapping[str, Sequence[ObservedField]], today: dt.date
+    patient: SubjectPatient,
+    measure: Measure,
+    observed: Mapping[str, Sequence[ObservedField]],
+    today: dt.date,
+    *,
+    by_birth_date: bool = False,
 ) -> Age | BundleIssue:
     """Return the age at the last Observation, of the field of `measure`.
 
-    It is that of an Observation, or follows from the date of birth; both must agree.
+    It is that of an Observation, or follows from the date of birth; both must agree. `by_birth_date`: from the date of
+    birth if there are both.
     """
     path, born, field = f"{patient.path}.birthDate", patient.resource.birth_date, measure.field
     own = observed.get(field, ())
@@ -89,12 +106,13 @@ def age_of(
     if birth is None:
         return bundle_issue(RejectionCode.WRONG_TYPE, path, f"{field}: birthDate must be a date", field)
     if own:
-        low, high = ages(birth, own[0].days or _last(observed) or (today, today))
-        if low <= (own[0].value or 0) <= high:
+        low, high = ages(birth, own[0].days or last_days(observed) or (today, today))
+        if not low <= (own[0].value or 0) <= high:
+            text = f"{field}: birthDate and Observation contradict each other"
+            return bundle_issue(RejectionCode.DUPLICATE_FIELD, path, text, field)
+        if not by_birth_date:
             return Age(own[0].value)
-        text = f"{field}: birthDate and Observation contradict each other"
-        return bundle_issue(RejectionCode.DUPLICATE_FIELD, path, text, field)
-    last = _last(observed)
+    last = last_days(observed)
     low, high = ages(birth, last or (today, today))
     if low != high:
         text = f"{field}: birthDate or last Observation date too imprecise; send full dates, or {measure.name}"
@@ -103,7 +121,7 @@ def age_of(
     return Age(float(low), f"{field} is {low}, in completed years on {when}.")
 
 
-def _last(observed: Mapping[str, Sequence[ObservedField]]) -> Days | None:
+def last_days(observed: Mapping[str, Sequence[ObservedField]]) -> Days | None:
     """Return the date of the last Observation; None if none has a date."""
     days = [one.days for each in observed.values() for one in each if one.days]
     if not days:

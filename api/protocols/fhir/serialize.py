@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from html import escape
 from typing import Final
 
 from msgspec import UNSET, UnsetType
 
+from api.protocols.fhir.dates import day_after
+from api.protocols.fhir.observations import ObservedField
 from api.protocols.fhir.parse import ParsedBundle
 from schemas.fhir.mapping import EXTENSION, UCUM, FhirMapping
 from schemas.fhir.responses import (
@@ -15,6 +18,9 @@ from schemas.fhir.responses import (
     CodeableConcept,
     Coding,
     Extension,
+    Identifier,
+    Narrative,
+    Period,
     Prediction,
     Quantity,
     Range,
@@ -36,28 +42,69 @@ def risk_assessment(
     parsed: ParsedBundle, score: Score, scorer: Scorer, now: dt.datetime, mapping: FhirMapping
 ) -> RiskAssessment:
     """Return the RiskAssessment of a score by `scorer`."""
-    model = score.model
-    basis = tuple(Reference(observation.reference or UNSET, observation.field) for observation in parsed.observed)
+    model, notes = score.model, tuple(_notes(parsed, score, scorer))
+    basis = tuple(Reference(each.reference or UNSET, _dated(each)) for each in parsed.observed)
+    period = _period(parsed.day, mapping.table.outcome.horizon)
     method = Coding(f"{EXTENSION}model", model.digest, f"{model.name} {model.version}")
     return RiskAssessment(
+        text=_narrative(score, period, mapping, notes),
         status="final",
         method=CodeableConcept(f"heartstream: {model.name} {model.version}, model digest {model.digest}", (method,)),
         code=CodeableConcept(f"{mapping.operation.title} by {len(mapping.table.features)} clinical fields"),
         subject=Reference(parsed.subject),
         occurrence_date_time=now.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        prediction=(_prediction(score, mapping.operation.outcome),),
-        note=tuple(Annotation(text) for text in _notes(parsed, score, scorer)),
+        performer=Reference(
+            display=f"heartstream: {model.name} {model.version}",
+            type="Device",
+            identifier=Identifier(f"{EXTENSION}model", model.digest),
+        ),
+        prediction=(_prediction(score, period, mapping),),
+        note=tuple(map(Annotation, notes)),
         extension=tuple(_record_extensions(score)),
         basis=basis or UNSET,
     )
 
 
-def _prediction(score: Score, outcome: str) -> Prediction:
-    side = "At or above" if score.label else "Below"
+def _dated(observed: ObservedField) -> str:
+    """Return the field of an Observation, and its day, or the days that its date can mean."""
+    days = dict.fromkeys(day.isoformat() for day in observed.days or ())
+    return f"{observed.field}, {' to '.join(days)}" if days else observed.field
+
+
+def _period(day: dt.date, horizon: str) -> Period:
+    """Return the time that a risk is for: the day of the last Observation, and the horizon from then."""
+    return Period(day.isoformat(), day_after(day, horizon).isoformat())
+
+
+def _narrative(score: Score, period: Period, mapping: FhirMapping, notes: Sequence[str]) -> Narrative:
+    """Say in XHTML what the resource says: the risk, and all notes."""
+    operation = mapping.operation
+    when = f"on {period.start}" if period.start == period.end else f"from {period.start} to {period.end}"
+    risk = f"{operation.title}: {score.risk:.1%} ({operation.outcome}, {when}). {_qualitative(score, mapping)}."
+    texts = "".join(f"<p>{escape(text, quote=False)}</p>" for text in notes)
+    div = f'<div xmlns="http://www.w3.org/1999/xhtml"><p><b>{escape(risk, quote=False)}</b></p>{texts}</div>'
+    return Narrative("generated", div)
+
+
+def _qualitative(score: Score, mapping: FhirMapping) -> str:
+    """Say on which side of the threshold a risk is, its interval, and which outcomes are plausible."""
+    parts = [f"{'At or above' if score.label else 'Below'} the threshold {score.threshold:g}"]
+    if score.interval:
+        low, high = score.interval
+        parts.append(f"90% interval {low} to {high}")
+    if score.label_set:
+        event = mapping.table.outcome.event
+        outcomes = (f"with {event}" if label else f"without {event}" for label in score.label_set)
+        parts.append(f"plausible: {' or '.join(outcomes)}")
+    return "; ".join(parts)
+
+
+def _prediction(score: Score, period: Period, mapping: FhirMapping) -> Prediction:
     return Prediction(
-        CodeableConcept(outcome),
+        CodeableConcept(mapping.operation.outcome),
         score.risk,
-        CodeableConcept(f"{side} the threshold {score.threshold:g}", (Coding(f"{EXTENSION}label", str(score.label)),)),
+        CodeableConcept(_qualitative(score, mapping), (Coding(f"{EXTENSION}label", str(score.label)),)),
+        period,
         _rationale(score),
         tuple(_prediction_extensions(score)),
     )

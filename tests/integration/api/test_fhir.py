@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 from fhir.resources.R4B.capabilitystatement import CapabilityStatement
+from fhir.resources.R4B.operationdefinition import OperationDefinition
 from fhir.resources.R4B.operationoutcome import OperationOutcome
 from fhir.resources.R4B.riskassessment import RiskAssessment
 
@@ -39,6 +40,10 @@ CANARY = "Zebedee-4711"
 
 def assess(gateway: Child, body: bytes) -> Answer:
     return ask(gateway, "POST", OPERATION, body, FHIR)
+
+
+def assess_strictly(gateway: Child, body: bytes) -> Answer:
+    return ask(gateway, "POST", f"{OPERATION}?strictness=strict", body, FHIR)
 
 
 def valid(answer: Answer) -> dict[str, Any]:
@@ -104,8 +109,8 @@ def test_a_response_has_its_uncertainty_and_sources(gateway: Child) -> None:
     assert before <= dt.datetime.fromisoformat(answer["occurrenceDateTime"]) <= dt.datetime.now(dt.UTC)
     assert (answer["status"], answer["subject"]) == ("final", {"reference": "Patient/p-1"})
     assert answer["basis"] == [
-        {"reference": "Observation/o-cp", "display": "cp"},
-        {"reference": "Observation/o-chol", "display": "chol"},
+        {"reference": "Observation/o-cp", "display": "cp, 2024-03-15"},
+        {"reference": "Observation/o-chol", "display": "chol, 2024-03-15"},
     ]
     digest = ask(gateway, "GET", "/model").json["model"]["digest"]
     assert answer["method"]["coding"][0]["code"] == digest
@@ -126,7 +131,7 @@ def test_all_issues_are_in_one_operation_outcome(gateway: Child) -> None:
         observation("oldpeak", 23.0),
         observation(CANARY, 1),
     ]
-    answer = assess(gateway, unchecked(*parts))
+    answer = assess_strictly(gateway, unchecked(*parts))
     assert refused(answer, 422) == [
         ("not-supported", "unsupported_coding"),
         ("not-supported", "unknown_field"),
@@ -147,7 +152,7 @@ def test_all_issues_are_in_one_operation_outcome(gateway: Child) -> None:
 
 def test_issues_found_by_the_core_have_their_path(gateway: Child) -> None:
     """A well-formed but impossible value has its location."""
-    answer = assess(gateway, bundle(*resources({**RECORDS[0], "chol": 5})))
+    answer = assess_strictly(gateway, bundle(*resources({**RECORDS[0], "chol": 5})))
     assert refused(answer, 422) == [("value", "out_of_range")]
     (issue,) = answer.json["issue"]
     assert issue["expression"] == ["Bundle.entry[3].resource"]
@@ -160,9 +165,11 @@ def test_a_request_without_a_bundle_is_refused(gateway: Child) -> None:
     assert refused(assess(gateway, json.dumps(patient(RECORDS[0])).encode()), 400) == [("structure", "not_an_object")]
     xml = ask(gateway, "POST", OPERATION, b"<Bundle/>", {"Content-Type": "application/fhir+xml"})
     assert refused(xml, 415) == [("not-supported", "")]
+    assert xml.json["issue"][0]["details"]["text"].startswith("XML is not read: send the Bundle as JSON")
     assert refused(ask(gateway, "GET", f"/fhir/Patient/{CANARY}"), 404) == [("not-found", "")]
     assert refused(ask(gateway, "GET", OPERATION), 405) == [("not-supported", "")]
-    assert refused(assess(gateway, b" " * 1_100_000), 413) == [("too-long", "")]
+    assert refused(assess_strictly(gateway, b" " * 1_100_000), 413) == [("too-long", "")]
+    assert refused(assess(gateway, b" " * 10_500_000), 413) == [("too-long", "")]
 
 
 def test_answers_are_what_openapi_says(gateway: Child) -> None:
@@ -183,14 +190,29 @@ def test_operation_has_its_name_encoded_or_not(gateway: Child) -> None:
 
 
 def test_metadata_is_a_valid_capability_statement(gateway: Child) -> None:
-    """It has the FHIR version and the operation."""
+    """It has the FHIR version and the operation, and its URLs resolve."""
     answer = ask(gateway, "GET", "/fhir/metadata")
     assert (answer.status, answer.kind) == (200, FHIR_TYPE)
     CapabilityStatement.model_validate_json(answer.body)
-    assert (answer.json["fhirVersion"], answer.json["rest"][0]["operation"][0]["name"]) == (
-        "4.0.1",
-        OPERATION.rpartition("$")[2],
-    )
+    (operation,) = answer.json["rest"][0]["operation"]
+    assert (answer.json["fhirVersion"], operation["name"]) == ("4.0.1", OPERATION.rpartition("$")[2])
+    assert answer.json["url"] == f"{gateway.url}/fhir/metadata"
+    definition = ask(gateway, "GET", operation["definition"].removeprefix(gateway.url))
+    assert (definition.status, definition.kind) == (200, FHIR_TYPE)
+    OperationDefinition.model_validate_json(definition.body)
+    assert definition.json["url"] == operation["definition"]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("[::1]:80", 200), ("local_host", 200), ("", 400), ("[::1", 400), ("x:123456", 400), ("\xff", 400)],
+)
+def test_urls_have_the_name_that_the_caller_uses(gateway: Child, host: str, status: int) -> None:
+    """If it can be one."""
+    answer = ask(gateway, "GET", "/fhir/metadata", headers={"Host": host})
+    assert answer.status == status
+    if status == 200:
+        assert answer.json["url"] == f"http://{host}/fhir/metadata"
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import json
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from api.protocols.fhir.dates import day_after
 from heartstream.demo.processes import Child
 from schemas.tables.feature_table import FeatureTable
 from scoring.scorer import Scorer
@@ -153,15 +155,18 @@ def test_the_fhir_operation_is_that_of_the_table(served: Served) -> None:
         assert ask(served.gateway, "GET", "/fhir/metadata").status == 404
         return
     capability = ask(served.gateway, "GET", "/fhir/metadata").json
-    assert capability["rest"][0]["operation"] == [
-        {"name": fhir.operation, "definition": f"urn:heartstream:fhir:{fhir.operation}"}
-    ]
+    path = f"/fhir/OperationDefinition/{fhir.operation}"
+    definition = f"{served.gateway.url}{path}"
+    assert capability["rest"][0]["operation"] == [{"name": fhir.operation, "definition": definition}]
+    assert ask(served.gateway, "GET", path).json["code"] == fhir.operation
     record = served.records[0]
     answer = ask(served.gateway, "POST", f"/fhir/${fhir.operation}", _bundle(served.table, record), JSON)
     assert answer.status == 200, answer.body
     (prediction,) = answer.json["prediction"]
     assert (prediction["probabilityDecimal"], prediction["outcome"]["text"]) == (served.risks[0], fhir.outcome)
     assert answer.json["code"]["text"] == f"{fhir.title} by {len(served.table.features)} clinical fields"
+    start = dt.date.fromisoformat(prediction["whenPeriod"]["start"])
+    assert prediction["whenPeriod"]["end"] == day_after(start, served.table.outcome.horizon).isoformat()
 
 
 def _bundle(own: FeatureTable, record: dict[str, Any]) -> bytes:

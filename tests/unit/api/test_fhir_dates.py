@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from api.protocols.fhir.dates import ages, days_of
+from api.protocols.fhir.dates import ages, day_after, days_of, instants_of
 from tests.support.fhir_bundles import DAY
 
 
@@ -39,3 +39,36 @@ def _birthday(birth: dt.date, years: int) -> dt.date:
 def test_other_texts_are_not_dates(text: str) -> None:
     """Only FHIR's date formats are accepted."""
     assert days_of(text) is None
+
+
+@pytest.mark.parametrize(
+    ("day", "horizon", "expected"),
+    [
+        ("2024-03-15", "", "2024-03-15"),
+        ("2024-03-15", "P1Y", "2025-03-15"),
+        ("2024-02-29", "P1Y", "2025-02-28"),
+        ("2024-08-31", "P6M", "2025-02-28"),
+        ("2024-12-01", "P1M", "2025-01-01"),
+        ("2024-02-28", "P2W", "2024-03-13"),
+        ("2024-02-28", "P30D", "2024-03-29"),
+        ("2024-02-28", "P9999Y", "9999-12-31"),
+        ("2024-02-28", "P52W", "2025-02-26"),
+    ],
+)
+def test_a_horizon_ends_on_a_day(day: str, horizon: str, expected: str) -> None:
+    """As calendars count; never beyond the last year."""
+    assert day_after(dt.date.fromisoformat(day), horizon).isoformat() == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "last"),
+    [
+        ("2024", "2024-01-01T00:00:00+00:00", "2024-12-31T23:59:59.999999+00:00"),
+        ("2024-02", "2024-02-01T00:00:00+00:00", "2024-02-29T23:59:59.999999+00:00"),
+        ("2024-03-15T10:30:00+01:00", "2024-03-15T09:30:00+00:00", "2024-03-15T09:30:00+00:00"),
+        ("2024-03-15T10:30:00", "2024-03-15T10:30:00+00:00", "2024-03-15T10:30:00+00:00"),
+    ],
+)
+def test_a_date_means_instants(text: str, first: str, last: str) -> None:
+    """From its first to its last; in UTC if it has no zone."""
+    assert instants_of(text) == (dt.datetime.fromisoformat(first), dt.datetime.fromisoformat(last))

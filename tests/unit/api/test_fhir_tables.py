@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.protocols.fhir.parse import BundleParser, ParsedBundle
+from api.protocols.fhir.lenient import LenientParser
+from api.protocols.fhir.parse import BundleParser, ParsedBundle, RefusedBundle
 from schemas.fhir.mapping import FhirMapping
 from schemas.tables.fhir import LOINC
 from scoring.compiled_table import CompiledTable
@@ -47,6 +48,31 @@ def fields(reading: object) -> dict[str, Any]:
     """Return the fields of a record that were sent."""
     assert isinstance(reading, ParsedBundle), reading
     return {name: value for name, value in json.loads(reading.record).items() if value is not None}
+
+
+def test_the_lenient_reading_is_that_of_any_table() -> None:
+    """The latest of each component of a panel, in units as systems write them; texts stay texts."""
+    compiled = CompiledTable(table("whas500"))
+    mapping = FhirMapping.of(compiled.table)
+    assert mapping is not None
+    own = LenientParser(mapping, compiled.records)
+    pressures = [
+        {
+            **observation(LOINC, "85354-9"),
+            "effectiveDateTime": when,
+            "component": [
+                {
+                    "code": {"coding": [{"system": LOINC, "code": code}]},
+                    "valueQuantity": {"value": value, "unit": "mm hg"},
+                }
+                for code, value in (("8462-4", 90.4), ("8480-6", systolic))
+            ],
+        }
+        for when, systolic in (("2024-03-15", 151), ("2024-03-14", 160))
+    ]
+    reading = own.parse(bundle(patient("male"), *pressures, coded(mapping, "sho", "0")), TODAY)
+    assert fields(reading.result) == {"patient_id": "p-1", "age": 74, "gender": 0, "sysbp": 151, "diasbp": 90, "sho": 0}
+    assert [each.field for each in reading.passed_over] == ["diasbp", "sysbp"]
 
 
 def test_every_component_of_a_panel_is_a_field() -> None:
@@ -122,16 +148,18 @@ def test_other_values_of_text_codes_are_refused(changed: Json, code: str, elemen
     """Integers, even positions, and codes of another table's system."""
     own, mapping = parser("flchain")
     found = own.parse(flchain_bundle(mapping, observation(mapping.system, "mgus", **changed)), TODAY)
-    assert not isinstance(found, ParsedBundle)
-    assert [(str(issue.code), issue.pointer) for issue in found] == [(code, f"Bundle.entry[2].resource{element}")]
+    assert isinstance(found, RefusedBundle)
+    assert [(str(issue.code), issue.pointer) for issue in found.issues] == [
+        (code, f"Bundle.entry[2].resource{element}")
+    ]
 
 
 def test_the_errors_of_a_patient_name_the_fields_of_the_table() -> None:
     """Without an own code for the age, the text names the field's code of our system."""
     own, _ = parser("flchain")
     found = own.parse(bundle(patient("female", born="1950"), observation("urn:heartstream:flchain", "x")), TODAY)
-    assert not isinstance(found, ParsedBundle)
-    (age,) = (issue for issue in found if issue.pointer.endswith("birthDate"))
+    assert isinstance(found, RefusedBundle)
+    (age,) = (issue for issue in found.issues if issue.pointer.endswith("birthDate"))
     assert age.message.endswith("send full dates, or code age of urn:heartstream:flchain")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from schemas.tables.feature_table import FeatureTable
 from schemas.tables.toml_file import read_table
 from tests.support.tables import problems_of
 
@@ -47,6 +48,19 @@ def test_texts_have_defaults() -> None:
     assert (fhir.title, fhir.outcome, fhir.genders) == ("Risk of death", "Death", {"female": 0, "male": 1})
 
 
+def test_keys_that_are_not_used_are_not_in_the_canonical_form() -> None:
+    """The digest of a table without them is what it was before they existed; with them, they are read again."""
+    table = read_table(TABLE.encode(), "t.toml")
+    assert not any(key in table.as_json() for key in (b"other_units", b"fasting"))
+    changed = TABLE.replace('ucum = { "a" = 1 }', 'ucum = { "a" = 1 }\nother_units = { "yr" = 1 }').replace(
+        'display = "Fasting glucose"', 'display = "Glucose", fasting = true, panel = ["1-8", "2-6"]'
+    )
+    own = read_table(changed.encode(), "t.toml")
+    assert FeatureTable.from_json(own.as_json()) == own
+    (code,) = own.by_name["high"].fhir
+    assert (own.by_name["age"].other_units, code.fasting, code.panels) == ({"yr": 1.0}, True, ("1-8", "2-6"))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
@@ -67,6 +81,13 @@ def test_texts_have_defaults() -> None:
         ),
         ('"1558-6"', '"30525-0"', "t.toml:19: age: the code 30525-0 is listed more than once"),
         ('M = "male" }', 'M = "male" }\nucum = { "1" = 1 }', "t.toml:25: sex: only a quantity has units"),
+        ('M = "male" }', 'M = "male" }\nother_units = { "1" = 1 }', "t.toml:25: sex: only a quantity has units"),
+        (
+            'ucum = { "a" = 1 }',
+            'ucum = { "a" = 1 }\nother_units = { "mo" = 0 }',
+            "t.toml:18: age: a factor must be greater",
+        ),
+        ('display = "Age"', 'display = "Age", other_units = { "mo" = -1 }', "t.toml:18: age: a factor must be greater"),
         ("above = 120, ", "", "t.toml:29: high: 1558-6: a field with codes 0 and 1 can have a code with above"),
         ('"mg/dL" = 1 }', '"mg/dL" = 2 }', "t.toml:29: high: 1558-6: above needs units, one of which has the factor 1"),
     ],

@@ -1,0 +1,161 @@
+"""Opening a Bundle as a hospital sends it: of any size and type, with any other resources.
+
+Only the Patient, and the Observations of fields, are decoded; everything else is counted. Entries are read in parts,
+between which the event loop serves others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from api.limits.time_slices import split_records
+from api.protocols.fhir.bundle import (
+    BundleIssue,
+    BundleResource,
+    bundle_in,
+    bundle_issue,
+    check_members,
+    check_type,
+    decode,
+)
+from api.protocols.fhir.latest import Candidate, candidates_of
+from api.protocols.fhir.observations import ObservationParser, has_code
+from schemas.errors import RejectionCode
+from schemas.fhir.mapping import BUNDLE_TYPES, FASTED, FhirMapping
+from schemas.fhir.requests import SentCoded, SentEntry, SentKind, SentObservation, SentPatient, SentSpecimen
+
+_MAX_OBJECTS: Final = 200_000
+_MAX_COMMAS: Final = 800_000
+"""Of a whole Bundle. 10 MiB of resources have fewer; as many are parsed in 20 ms, and make 25 MB of entries."""
+_MAX_BYTES: Final = 2_097_152
+_MAX_MARKS: Final = 30_000
+"""Of one resource that is decoded; marks are commas and opening brackets. It takes 10 ms at most."""
+_MAX_OBSERVATIONS: Final = 2_000
+"""Observations of fields, of which some are chosen in one piece of work. A day of a value a minute has 1,440."""
+_DECODED: Final = ("Patient", "Observation", "Specimen")
+_TWO: Final = 2
+"""Patients that are decoded: a second one is an issue, whatever a third one is."""
+_NEXT_PAGE: Final = "The Bundle is one page of a search: later pages, and newer Observations on them, were not sent."
+_ELEMENTS: Final[Mapping[str, str]] = {"context": "STU3", "related": "STU3", "triggered_by": "R5"}
+"""Elements that Observations have in one other version of FHIR than R4."""
+_Resource = TypeVar("_Resource", SentPatient, SentObservation)
+
+
+class OpenBundle(msgspec.Struct):
+    """A Bundle, and what has been read of it.
+
+    `fasting` has the references of Specimens of patients who had fasted, `versions` the other versions of FHIR.
+    """
+
+    entries: tuple[SentEntry, ...]
+    issues: list[BundleIssue]
+    notes: list[str]
+    patients: list[BundleResource] = []
+    candidates: list[Candidate] = []
+    fasting: set[str] = set()
+    versions: set[str] = set()
+    other_resources: int = 0
+    other_observations: int = 0
+
+    def slices(self) -> Iterator[range]:
+        """Yield the entries to read at once."""
+        start = 0
+        for part in split_records([b"" if each.resource is UNSET else each.resource for each in self.entries]):
+            yield range(start, start + len(part))
+            start += len(part)
+
+
+class BundleReader:
+    """Reads the entries of a Bundle that may be of a field of a feature table."""
+
+    def __init__(self, mapping: FhirMapping, parser: ObservationParser) -> None:
+        self._parser = parser
+        self._by_code = mapping.by_code
+        self._codes = mapping.by_code.keys() | mapping.panels.keys()
+
+    def open(self, body: bytes) -> OpenBundle | BundleIssue:
+        """Parse the Bundle itself, without its entries; an issue if it is none."""
+        if body.count(b"{") > _MAX_OBJECTS or body.count(b",") > _MAX_COMMAS:
+            text = f"too large: at most {_MAX_OBJECTS} JSON objects and {_MAX_COMMAS} commas"
+            return bundle_issue(RejectionCode.TOO_LARGE, "", text)
+        bundle = bundle_in(body)
+        if isinstance(bundle, BundleIssue):
+            return bundle
+        notes = [_NEXT_PAGE] if any(link.relation == "next" for link in bundle.link) else []
+        return OpenBundle(bundle.entry, [*check_type(bundle, BUNDLE_TYPES)], notes)
+
+    def read(self, opened: OpenBundle, places: range) -> None:
+        """Read some of the entries."""
+        for place in places:
+            entry, path = opened.entries[place], f"Bundle.entry[{place}].resource"
+            if not isinstance(entry.resource, UnsetType):
+                self._read_resource(opened, entry.full_url, entry.resource, path)
+
+    def _read_resource(self, opened: OpenBundle, full_url: str, raw: msgspec.Raw, path: str) -> None:
+        kind = decode(raw, SentKind, path)
+        if isinstance(kind, BundleIssue):
+            opened.issues.append(kind)
+        elif kind.resource_type not in _DECODED:
+            opened.other_resources += 1
+        elif issue := _size_issue(bytes(raw), path):
+            opened.issues.append(issue)
+        elif kind.resource_type == "Observation":
+            self._read_observation(opened, full_url, raw, path)
+        elif kind.resource_type == "Specimen":
+            _read_specimen(opened, full_url, raw, path)
+        elif len(opened.patients) < _TWO:
+            patient = _decode_resource(raw, SentPatient, path)
+            if isinstance(patient, BundleIssue):
+                opened.issues.append(patient)
+            else:
+                opened.patients.append(BundleResource(path, full_url, patient))
+
+    def _read_observation(self, opened: OpenBundle, full_url: str, raw: msgspec.Raw, path: str) -> None:
+        """Decode an Observation if it has a code of a field or of a panel; count it otherwise."""
+        coded = decode(raw, SentCoded, path)
+        if isinstance(coded, SentCoded) and not has_code(coded.code, self._codes):
+            opened.other_observations += 1
+            return
+        if len(opened.candidates) >= _MAX_OBSERVATIONS:
+            text = f"too many Observations of the fields: at most {_MAX_OBSERVATIONS}"
+            issue = bundle_issue(RejectionCode.TOO_LARGE, "Bundle.entry", text)
+            opened.issues.extend([] if issue in opened.issues else [issue])
+            return
+        observation = _decode_resource(raw, SentObservation, path)
+        if isinstance(observation, BundleIssue):
+            opened.issues.append(observation)
+            return
+        found = candidates_of(self._parser, BundleResource(path, full_url, observation), observation)
+        opened.candidates += found
+        opened.versions |= {each for name, each in _ELEMENTS.items() if getattr(observation, name) is not UNSET}
+        if not found and has_code(observation.code, self._by_code):
+            text = "has codes of different fields; send one of them"
+            opened.issues.append(bundle_issue(RejectionCode.UNKNOWN_FIELD, f"{path}.code", text))
+        elif not found:
+            # A panel without a component of a field: its members are Observations of their own.
+            opened.other_observations += 1
+
+
+def _read_specimen(opened: OpenBundle, full_url: str, raw: msgspec.Raw, path: str) -> None:
+    """Note whether the patient had fasted; whatever else is wrong with a Specimen does not matter."""
+    opened.other_resources += 1
+    specimen = decode(raw, SentSpecimen, path)
+    if isinstance(specimen, SentSpecimen) and has_code(specimen.collection.fasting_status_codeable_concept, FASTED):
+        opened.fasting |= {full_url, f"Specimen/{specimen.id}"} - {""}
+
+
+def _size_issue(content: bytes, path: str) -> BundleIssue | None:
+    if len(content) <= _MAX_BYTES and sum(map(content.count, (b",", b"[", b"{"))) <= _MAX_MARKS:
+        return None
+    text = f"too large: at most {_MAX_BYTES} bytes, and {_MAX_MARKS} commas and brackets"
+    return bundle_issue(RejectionCode.TOO_LARGE, path, text)
+
+
+def _decode_resource(raw: msgspec.Raw, kind: type[_Resource], path: str) -> _Resource | BundleIssue:
+    """Decode a resource whose objects have each member once."""
+    issue = check_members(bytes(raw), path)
+    return decode(raw, kind, path) if issue is None else issue
