@@ -17,6 +17,7 @@ from heartstream.cli import (
     evaluate,
     evidence,
     explain,
+    fhir,
     gateway,
     model,
     outcomes,
@@ -49,6 +50,7 @@ app.command(worker.worker)
 app.command(shadow.shadow)
 app.command(compare.compare)
 app.command(gateway.gateway)
+app.command(fhir.app)
 app.command(api_key.api_key)
 app.command(topics.topics)
 app.command(drift.drift)

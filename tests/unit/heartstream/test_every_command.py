@@ -35,6 +35,7 @@ COMMANDS = list(names())
 READ_A_MODEL = [
     ("explain", EXAMPLE),
     ("score", LABELLED, "-o", "scores.ndjson"),
+    ("fhir", "try", EXAMPLE.parent),
     ("drift", LABELLED),
     ("compare", LABELLED, "--challenger", "elsewhere"),
     ("verify",),

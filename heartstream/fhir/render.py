@@ -1,0 +1,56 @@
+"""What `heartstream fhir try` prints: a block of lines for each Bundle."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from api.protocols.fhir.latest import PassedOver
+from heartstream.fhir.trial import Trial
+from heartstream.terminal.printable import printable
+
+_WIDTH: Final = 80
+_LABEL_WIDTH: Final = 15
+
+
+def render_text(trial: Trial) -> str:
+    """Return the lines of a Bundle."""
+    if trial.risk is None:
+        verdict = "refused"
+    else:
+        interval = f" (90% interval {trial.interval[0]:.3f} to {trial.interval[1]:.3f})" if trial.interval else ""
+        verdict = f"risk {trial.risk:.3f}{interval}"
+    lines = [f"{printable(trial.file)}: {verdict}"]
+    for label, texts in _rows(trial):
+        for place, text in enumerate(texts):
+            lines += _wrapped("" if place else label, text)
+    return "\n".join([*lines, "", ""])
+
+
+def _rows(trial: Trial) -> Iterator[tuple[str, list[str]]]:
+    read = ", ".join(f"{field} {date}" if date else field for field, date in trial.read.items())
+    yield "read", [read] if read else []
+    yield "passed over", [*map(_of_field, trial.passed_over), *_others(trial)]
+    yield "missing", [", ".join(trial.missing)] if trial.missing else []
+    yield "error", [f"{each.pointer}: {each.message}" if each.pointer else each.message for each in trial.errors]
+
+
+def _of_field(passed: PassedOver) -> str:
+    return f"{passed.field} {passed.reason}: {', '.join(_counted(passed.dates))}"
+
+
+def _counted(dates: tuple[str, ...]) -> list[str]:
+    return [f"{date} x {count}" if count > 1 else date for date, count in Counter(dates).items()]
+
+
+def _others(trial: Trial) -> Iterator[str]:
+    others = {"Observations of other codes": trial.other_observations, "other resources": trial.other_resources}
+    if counted := [f"{noun}: {count}" for noun, count in others.items() if count]:
+        yield ", ".join(counted)
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    first = f"  {label}".ljust(_LABEL_WIDTH)
+    return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=" " * _LABEL_WIDTH)
