@@ -75,13 +75,15 @@ CONTENDERS: Final = (
 QUICK: Final = ("bare", "heartstream", "faust-take")
 
 
-def chosen(names: str | None, *, quick: bool) -> list[Contender]:
+def chosen(names: str | None, *, quick: bool, other_table: bool = False) -> list[Contender]:
     """Return the contenders that are asked for, in their order, the bare loop always among them.
 
-    Raises ValueError for a name that is none.
+    With another feature table than the built-in one, only those that take patient records. Raises ValueError for a name
+    that is none of them.
     """
-    wanted = names.split(",") if names else QUICK if quick else [contender.name for contender in CONTENDERS]
-    unknown = set(wanted) - {contender.name for contender in CONTENDERS}
+    able = [contender for contender in CONTENDERS if contender.input == "records" or not other_table]
+    wanted = names.split(",") if names else QUICK if quick else [contender.name for contender in able]
+    unknown = set(wanted) - {contender.name for contender in able}
     if unknown:
-        raise ValueError(f"no such contender: {', '.join(sorted(unknown))}")
-    return [contender for contender in CONTENDERS if contender.name in {"bare", *wanted}]
+        raise ValueError(f"no such contender{' for another table' * other_table}: {', '.join(sorted(unknown))}")
+    return [contender for contender in able if contender.name in {"bare", *wanted}]

@@ -1,10 +1,10 @@
-"""The input of the stream benchmark: realistic records on a topic, and topics made and removed."""
+"""The input of the stream benchmark: real patients' records on a topic, and topics made and removed."""
 
 from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -15,12 +15,17 @@ from bench.uci import UCI, as_matrix, blank_missing, legal_rows
 from heartstream.demo.patients import real_patients
 from runtime.kafka.topics import create_topics
 from schemas.records import PatientRecord
+from training.data.frames import features
+from training.pipeline import TrainingRequest, load_patients
 
 PARTITIONS: Final = 4
 _SEED: Final = 1988
 _FLUSH_SECONDS: Final = 120.0
 _CALL_SECONDS: Final = 10.0
 _HOLD_MILLISECONDS: Final = 600_000
+
+Fields = Mapping[str, object]
+"""A patient record without its id."""
 
 
 def tell(text: str) -> None:
@@ -39,30 +44,44 @@ def legal_patients() -> list[PatientRecord]:
     return legal
 
 
-def records(count: int) -> Iterator[tuple[bytes, bytes]]:
-    """Yield key and value of `count` records: the real rows in turn, each with a patient id of its own."""
+def records(count: int, patients: Sequence[Fields] | None = None) -> Iterator[tuple[bytes, bytes]]:
+    """Yield key and value of `count` records: the patients in turn, each with an id of its own; by default UCI's."""
     encode = msgspec.json.Encoder().encode
-    patients = [_plain(patient) for patient in legal_patients()]
+    patients = patients or _uci_patients()
     for number in range(count):
         patient_id = f"p-{number:07}"
         yield patient_id.encode(), encode({"patient_id": patient_id, **patients[number % len(patients)]})
 
 
-def _plain(patient: PatientRecord) -> dict[str, object]:
-    """Return a patient's numbers, whole ones without a point, as real producers write them."""
-    numbers: dict[str, object] = msgspec.structs.asdict(patient)
-    del numbers["patient_id"], numbers["coding"]
+def own_patients(request: TrainingRequest) -> list[Fields]:
+    """Return the patients of a training run as records, shuffled the same way each time."""
+    found = load_patients(request)
+    patients = [_plain(found.compiled.table.fields_of(row)) for row in features(found.training_rows).tolist()]
+    random.Random(_SEED).shuffle(patients)  # noqa: S311  # for variety, not for secrets
+    return patients
+
+
+def _uci_patients() -> list[Fields]:
+    return [
+        _plain({name: value for name, value in msgspec.structs.asdict(each).items() if name in UCI.table.by_name})
+        for each in legal_patients()
+    ]
+
+
+def _plain(fields: Fields) -> Fields:
+    """Return the fields with whole numbers without a point, as real producers write them."""
     return {
-        name: int(value) if isinstance(value, float) and value.is_integer() else value
-        for name, value in numbers.items()
+        name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in fields.items()
     }
 
 
-def fill(address: str, topic: str, count: int, partitions: int = PARTITIONS) -> int:
+def fill(
+    address: str, topic: str, count: int, partitions: int = PARTITIONS, patients: Sequence[Fields] | None = None
+) -> int:
     """Make a topic and put `count` records on it; returns their mean size in bytes. Raises OSError if that fails."""
     create_topics(address, [topic], partitions, {})
     producer = Producer(_producer_config(address))
-    size = _produce(producer, topic, count)
+    size = _produce(producer, topic, records(count, patients))
     if producer.flush(_FLUSH_SECONDS):
         raise OSError("the broker did not take the input in time")
     return round(size / max(count, 1))
@@ -78,7 +97,7 @@ class HeldInput:
         self._producer = Producer(_producer_config(address) | options)
         self._producer.init_transactions(_FLUSH_SECONDS)
         self._producer.begin_transaction()
-        _produce(self._producer, topic, count)
+        _produce(self._producer, topic, records(count))
         if self._producer.flush(_FLUSH_SECONDS):
             raise OSError("the broker did not take the input in time")
 
@@ -97,10 +116,10 @@ def _producer_config(address: str) -> dict[str, str | int | float | bool]:
     }
 
 
-def _produce(producer: Producer, topic: str, count: int) -> int:
-    """Queue `count` records; returns the size of their values."""
+def _produce(producer: Producer, topic: str, sent: Iterable[tuple[bytes, bytes]]) -> int:
+    """Queue records; returns the size of their values."""
     size = 0
-    for key, value in records(count):
+    for key, value in sent:
         size += len(value)
         while True:
             try:

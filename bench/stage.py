@@ -15,10 +15,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from bench.load import PARTITIONS, fill, remove_topics, tell
+from bench.load import PARTITIONS, fill, own_patients, remove_topics, tell
 from bench.meter import Meter
 from heartstream.brokers import Kind, docker_is_usable, running_broker
-from training.pipeline import Progress, TrainingRequest, train
+from training.pipeline import OwnPatients, Progress, TrainingRequest, train
 
 AskedBroker = Kind | Literal["auto"]
 SERVERS: Final = "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
@@ -59,25 +59,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def new_stage(asked: AskedBroker, model: str, records: int, partitions: int = PARTITIONS) -> Iterator[Stage]:
-    """Start the broker while a model is trained, and fill the input topic; leaves nothing behind."""
+def new_stage(
+    asked: AskedBroker, model: str, records: int, partitions: int = PARTITIONS, own: OwnPatients | None = None
+) -> Iterator[Stage]:
+    """Start the broker while a model is trained, and fill the input topic; leaves nothing behind.
+
+    Model and records are of UCI's patients, or of `own`.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heartstream-bench-")))
-        model_folder = folder / "model"
-        training = stack.enter_context(ThreadPoolExecutor(1)).submit(
-            train, TrainingRequest(output=model_folder, model_version="bench", quick=True), until(stopping := Event())
-        )
+        request = TrainingRequest(output=folder / "model", model_version="bench", quick=True, patients=own)
+        patients = None if own is None else own_patients(request)
+        training = stack.enter_context(ThreadPoolExecutor(1)).submit(train, request, until(stopping := Event()))
         # Called before the executor waits for its thread: Ctrl-C does not have to wait for a whole training.
         stack.callback(stopping.set)
         kind = _broker_kind(asked)
         address = stack.enter_context(running_broker(kind, os.environ.get(SERVERS)))
         topic = f"bench-{uuid.uuid4().hex[:6]}"
-        size = fill(address, topic, records, partitions)
+        size = fill(address, topic, records, partitions, patients)
         stack.callback(remove_topics, address, [topic])
         training.result()
         tell(f"broker: {kind}; {records:,} records of {size} bytes on {partitions} partitions; {model}")
         ends = Meter(address, topic, partitions).ends()
-        yield Stage(address, model_folder, model, topic, ends, folder)
+        yield Stage(address, request.output, model, topic, ends, folder)
 
 
 def until(stopping: Event) -> Progress:

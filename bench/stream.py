@@ -4,6 +4,7 @@ All contenders read the same topic on the same broker and do the same work, one 
 alternates from round to round. What is measured, and how: bench/README.md.
 
 example: python -m bench.stream --only heartstream,bytewax --runs 3 --json bench.json --plot bench.svg
+example: python -m bench.stream --only heartstream --table tests/tables/flchain.toml --data flchain.csv
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from bench.plot import draw
 from bench.report import YARDSTICK, as_json, lines
 from bench.stage import AskedBroker, Stage, add_arguments, new_stage
 from heartstream.terminal.exit_codes import errors_to_exit_codes
+from schemas.tables.builtin import UCI_HEART
+from schemas.tables.toml_file import read_table_file
+from training.pipeline import OwnPatients
 
 _WARM_UP_RECORDS: Final = 50_000
 _LEAST_RECORDS: Final = 2_000
@@ -43,6 +47,12 @@ class Plan(msgspec.Struct, frozen=True):
     model: str
     json: Path | None
     plot: Path | None
+    own: OwnPatients | None = None
+
+    @property
+    def table(self) -> str:
+        """Name and version of the feature table."""
+        return (UCI_HEART if self.own is None else self.own.table).identifier
 
 
 class Contest:
@@ -104,9 +114,13 @@ def parse(arguments: Sequence[str]) -> Plan:
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the medians here")
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw the medians here, as SVG")
     add_arguments(parser)
+    parser.add_argument("--table", metavar="TOML", type=Path, help="the feature table of other patients")
+    parser.add_argument("--data", metavar="CSV", type=Path, help="their labelled file, as for `heartstream train`")
     asked = parser.parse_args(arguments)
+    if (asked.table is None) != (asked.data is None):
+        parser.error("--table and --data need each other")
     try:
-        contenders = chosen(asked.only, quick=asked.quick)
+        contenders = chosen(asked.only, quick=asked.quick, other_table=asked.table is not None)
     except ValueError as error:
         parser.error(str(error))
     return Plan(
@@ -117,6 +131,7 @@ def parse(arguments: Sequence[str]) -> Plan:
         model=asked.model,
         json=asked.json,
         plot=asked.plot,
+        own=None if asked.table is None else OwnPatients(asked.data, read_table_file(asked.table)),
     )
 
 
@@ -125,15 +140,22 @@ def main() -> None:
     """Measure, print, and leave with 1 if a contender failed, or a result was lost, duplicated or different."""
     plan = parse(sys.argv[1:])
     started = time.monotonic()
-    with new_stage(plan.broker, plan.model, plan.records) as stage:
+    with new_stage(plan.broker, plan.model, plan.records, own=plan.own) as stage:
         contest = Contest(plan, stage)
         contest.run()
-    print(f"{plan.model}, {plan.records:,} records, {PARTITIONS} partitions, {plan.runs} runs, {os.cpu_count()} cores")
+    held = f"{plan.records:,} records, {PARTITIONS} partitions, {plan.runs} runs, {os.cpu_count()} cores"
+    print(f"{plan.table}, {plan.model}, {held}")
     print("\n".join(lines(contest.table, plan.model)))
     for name, reason in contest.failed.items():
         print(f"{name}: not measured: {reason}")
     print("rate: results that the broker took, from the first to the last, by its clock; start not counted")
-    told = {"model": plan.model, "records": plan.records, "runs": plan.runs, "partitions": PARTITIONS}
+    told = {
+        "table": plan.table,
+        "model": plan.model,
+        "records": plan.records,
+        "runs": plan.runs,
+        "partitions": PARTITIONS,
+    }
     document = as_json(contest.table, told, contest.failed)
     if plan.json:
         plan.json.write_bytes(document)

@@ -18,7 +18,6 @@ from typing import Final
 
 import msgspec
 
-from bench.uci import UCI
 from runtime.settings import Settings
 from schemas.codec import encode_scores
 from schemas.errors import HeartstreamError
@@ -67,7 +66,7 @@ class Task(msgspec.Struct, frozen=True):
 
     def score(self, values: Sequence[bytes | None], sources: Sequence[Source | None]) -> list[bytes]:
         """Decode, validate, score and encode; one result a record."""
-        results = self.scorer.score(JsonBatch(values, sources=sources).decode(UCI))
+        results = self.scorer.score(JsonBatch(values, sources=sources).decode(self.scorer.compiled))
         if results.rejected:
             raise TypeError("the benchmark's records can all be scored")
         return encode_scores(results.scores)

@@ -43,3 +43,22 @@ def test_a_missing_model_is_reported_in_one_line(tmp_path: Path) -> None:
     )
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert done.stderr.startswith("bench.bare: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--table", "tests/tables/wdbc.toml"), "--table and --data need each other"),
+        (
+            ("--table", "tests/tables/wdbc.toml", "--data", "wdbc.csv", "--only", "mlserver"),
+            "no such contender for another table: mlserver",
+        ),
+    ],
+    ids=["without data", "mlserver"],
+)
+def test_what_cannot_be_measured_with_another_table_is_refused(arguments: tuple[str, ...], reason: str) -> None:
+    """Before anything starts."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.stream", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, reason in done.stderr) == (2, True), done.stderr
