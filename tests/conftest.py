@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pickle
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import pytest
 from hypothesis import settings
@@ -15,7 +13,8 @@ from xdist.workermanage import WorkerController
 from scoring.scorer import Scorer
 from tests.support.brokers import broker_kinds
 from tests.support.other_tables import table, write_model_of
-from training.pipeline import TrainingRequest, TrainingResult, train
+from tests.support.training_runs import report_of, trained_once
+from training.pipeline import TrainingRequest, TrainingResult
 
 settings.register_profile("heartstream", deadline=None, print_blob=True)
 settings.load_profile("heartstream")
@@ -139,16 +138,10 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one training run's report, and its model in `model`; test processes beside each other share it."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "report").exists():
-            report = train(TrainingRequest(folder / "model", model_version="test", quick=True))
-            (folder / "report").write_bytes(pickle.dumps(report))
-    return folder
+    """A folder with one training run's report, and its model in `model`."""
+    return trained_once(
+        tmp_path_factory, "trained", lambda folder: TrainingRequest(folder / "model", model_version="test", quick=True)
+    )
 
 
 @pytest.fixture(scope="session")
@@ -166,7 +159,7 @@ def flchain_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def report(trained: Path) -> TrainingResult:
     """What that run, with seed 42, found."""
-    return cast("TrainingResult", pickle.loads((trained / "report").read_bytes()))  # noqa: S301  # written above
+    return report_of(trained)
 
 
 @pytest.fixture(scope="session")

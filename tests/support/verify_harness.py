@@ -8,6 +8,9 @@ import subprocess
 import sys
 
 from heartstream.demo.patients import FLAWS, real_patients
+from runtime.kafka.range_reader import Reader
+from runtime.settings import Kafka, Settings
+from schemas.codec import decode_score
 from tests.support.stream import Stream
 from tests.support.workers import Workers
 
@@ -48,3 +51,13 @@ class VerifyHarness:
         assert "Traceback" not in done.stderr
         found = {verdict: int(number.replace(",", "")) for number, verdict in counts}
         return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], found
+
+
+def read_scores(address: str, topic: str) -> dict[object, tuple[bytes | None, bytes]]:
+    """Read a topic of scores by source; no source occurs twice."""
+    found: dict[object, tuple[bytes | None, bytes]] = {}
+    with Reader.open(Settings(kafka=Kafka(bootstrap_servers=address))) as reader:
+        for message in reader.read(topic, reader.ranges(topic)):
+            value = message.value() or b""
+            assert found.setdefault(decode_score(value).source, (message.key(), value)) == (message.key(), value)
+    return found

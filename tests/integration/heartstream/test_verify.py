@@ -17,7 +17,7 @@ from scoring.scorer import Scorer
 from tests.support.models import another_version, with_exchanged_labels
 from tests.support.outcomes import Scored, process
 from tests.support.stream import Stream
-from tests.support.verify_harness import VerifyHarness
+from tests.support.verify_harness import VerifyHarness, read_scores
 from tests.support.workers import Workers
 from training.data.frames import read_snapshot
 
@@ -132,20 +132,6 @@ def test_replay_scores_the_past_into_a_separate_topic(harness: VerifyHarness, tm
     assert read_scores(harness.stream.address, target) == expected
     harness.stream.read_to_end()
     assert len(harness.stream.read) == before
-
-
-def read_scores(address: str, topic: str) -> dict[object, tuple[bytes | None, bytes]]:
-    """Read a topic of scores by source; no source occurs twice."""
-    from runtime.kafka.range_reader import Reader  # noqa: PLC0415  # used here alone
-    from runtime.settings import Kafka, Settings  # noqa: PLC0415
-    from schemas.codec import decode_score  # noqa: PLC0415
-
-    found: dict[object, tuple[bytes | None, bytes]] = {}
-    with Reader.open(Settings(kafka=Kafka(bootstrap_servers=address))) as reader:
-        for message in reader.read(topic, reader.ranges(topic)):
-            value = message.value() or b""
-            assert found.setdefault(decode_score(value).source, (message.key(), value)) == (message.key(), value)
-    return found
 
 
 def test_replay_does_not_write_to_the_stream(harness: VerifyHarness) -> None:

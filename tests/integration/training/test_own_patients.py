@@ -8,38 +8,20 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import pytest
-from sklearn.datasets import load_breast_cancer
 
 from schemas.errors import DataError
-from schemas.tables.toml_file import read_table_file
 from scoring.scorer import Scorer
+from tests.support.cohorts import COHORTS, FLCHAIN, WDBC, WHAS500, Cohort, with_cohorts
+from tests.support.other_tables import FOLDER
 from tests.support.uci import UCI
 from training.data.frames import features, read_snapshot, site_rows
 from training.data.labelled import LabelColumns
-from training.pipeline import OwnPatients, TrainingRequest, TrainingResult, load_patients, train
+from training.pipeline import OwnPatients, TrainingRequest, TrainingResult, load_patients
 
 HEARTSTREAM: Final = str(Path(sys.executable).with_name("heartstream"))
-TABLES: Final = Path(__file__).parents[2] / "tables"
-COHORTS: Final = Path(__file__).resolve().parents[4] / "shared" / "data" / "cohorts"
-with_cohorts = pytest.mark.skipif(not COHORTS.is_dir(), reason="the cohorts stand beside the repository only")
-
-
-class Cohort(NamedTuple):
-    """A cohort: its table and file, and the ROC-AUC and Brier score of a plain logistic regression, in 5 folds."""
-
-    name: str
-    patients: int
-    events: int
-    roc_auc: float
-    brier: float
-
-
-WHAS500 = Cohort("whas500", 500, 138, 0.81, 0.150)
-FLCHAIN = Cohort("flchain", 7_679, 935, 0.82, 0.082)
-WDBC = Cohort("wdbc", 569, 212, 0.99, 0.025)
 each_cohort = pytest.mark.parametrize(
     "cohort",
     [pytest.param(WHAS500, marks=with_cohorts), pytest.param(FLCHAIN, marks=with_cohorts), WDBC],
@@ -47,30 +29,9 @@ each_cohort = pytest.mark.parametrize(
 )
 
 
-def data_of(cohort: Cohort, folder: Path) -> Path:
-    """Return the labelled file of a cohort."""
-    if cohort is not WDBC:
-        return COHORTS / f"{cohort.name}.csv"
-    path = folder / "wdbc.csv"
-    load_breast_cancer(as_frame=True).frame.to_csv(path, index=False)
-    return path
-
-
-@pytest.fixture(scope="module")
-def trained_on() -> dict[str, TrainingResult]:
-    """Results by cohort: each is trained once."""
-    return {}
-
-
 @pytest.fixture
-def result(
-    cohort: Cohort, trained_on: dict[str, TrainingResult], tmp_path_factory: pytest.TempPathFactory
-) -> TrainingResult:
-    if cohort.name not in trained_on:
-        folder = tmp_path_factory.mktemp(cohort.name)
-        own = OwnPatients(data_of(cohort, folder), read_table_file(TABLES / f"{cohort.name}.toml"))
-        trained_on[cohort.name] = train(TrainingRequest(folder / "model", quick=True, model_version="1", patients=own))
-    return trained_on[cohort.name]
+def result(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
+    return cohort.trained(tmp_path_factory)
 
 
 @each_cohort
@@ -87,9 +48,8 @@ def test_the_report_is_plausible_beside_a_plain_regression(cohort: Cohort, resul
 def test_the_card_speaks_of_these_patients_alone(cohort: Cohort, result: TrainingResult) -> None:
     """It has the table's words for patients and outcome, and no sentence about UCI's."""
     card = (result.folder / "model-card.md").read_text()
-    table = read_table_file(TABLES / f"{cohort.name}.toml")
-    assert table.population.who in card
-    assert f"patients, {cohort.events} with {table.outcome.event} (" in card
+    assert result.table.population.who in card
+    assert f"patients, {cohort.events} with {result.table.outcome.event} (" in card
     assert not re.findall(r"(?i)\b(cleveland|angiogra\w+|chest pain|uci|kaggle|thal|with(out)? disease)\b", card)
 
 
@@ -163,6 +123,6 @@ def test_a_missing_outcome_column_names_the_option(tmp_path: Path) -> None:
 
 def test_command_refuses_options_without_their_file(tmp_path: Path) -> None:
     """A table without patients would be ignored silently."""
-    arguments = ("train", "--table", str(TABLES / "wdbc.toml"), "--output", str(tmp_path / "model"))
+    arguments = ("train", "--table", str(FOLDER / "wdbc.toml"), "--output", str(tmp_path / "model"))
     run = subprocess.run([HEARTSTREAM, *arguments], capture_output=True, text=True, check=False)
     assert (run.returncode, "need --data FILE" in run.stderr) == (78, True), run.stderr
