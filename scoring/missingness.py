@@ -71,7 +71,7 @@ class MissingPatterns:
         return int(sum(self.bits[self._names.index(field)] for field in set(fields)))
 
     def name(self, pattern: int) -> str:
-        """Name a pattern: `complete`, or the fields that are missing, as in `slope+ca+thal`."""
+        """Name a pattern: `complete`, or the fields that are missing, as in `creatinine+lambda`."""
         return "+".join(self.fields(pattern)) or COMPLETE
 
 

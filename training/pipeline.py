@@ -13,7 +13,7 @@ import pandas as pd
 
 from schemas.errors import SettingsError
 from schemas.read_options import TextOptions
-from schemas.tables.builtin import UCI_HEART
+from schemas.tables.builtin import UCI_HEART, refuse_builtin_name
 from schemas.tables.feature_table import FeatureTable
 from scoring.compiled_table import CompiledTable
 from scoring.estimators import new_preprocessor
@@ -173,7 +173,10 @@ class _Steps:
 
 
 def check_request(request: TrainingRequest) -> str:
-    """Return the version of the model to be trained. Raises SettingsError that lists every problem."""
+    """Return the version of the model to be trained.
+
+    Raises SettingsError that lists every problem, and InvalidTableError for a table with the built-in one's name.
+    """
     problems = []
     if not 0 < request.threshold < 1:
         problems.append("the threshold must lie between 0 and 1")
@@ -186,6 +189,8 @@ def check_request(request: TrainingRequest) -> str:
         model_version = ""
     if problems:
         raise SettingsError(tuple(problems))
+    if request.patients is not None:
+        refuse_builtin_name(request.patients.table)
     refuse_foreign_folder(request.output)
     return model_version
 

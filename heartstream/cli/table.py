@@ -36,11 +36,13 @@ def check(table: Annotated[Path, Parameter(allow_leading_hyphen=True)], /) -> No
     """
     with errors_to_exit_codes():
         from heartstream.tables.summary import summary  # noqa: PLC0415  # --help should not wait
+        from schemas.tables.builtin import refuse_builtin_name  # noqa: PLC0415  # the same
         from schemas.tables.toml_file import InvalidTableError, read_table  # noqa: PLC0415  # the same
 
         content = sys.stdin.buffer.read() if table == _PIPE else table.read_bytes()
         try:
             found = read_table(content, str(table))
+            refuse_builtin_name(found)
         except InvalidTableError as error:
             count = len(error.problems)
             problems = "".join(f"{problem}\n" for problem in error.problems)

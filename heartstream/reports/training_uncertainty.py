@@ -60,12 +60,10 @@ def _intervals(deep: FullEvaluation) -> Iterator[Sequence[str]]:
 def _label_sets(
     report: EvaluationReport, found: LabelSetCoverage, with_gap: LabelSetCoverage | None
 ) -> Iterator[Sequence[str]]:
-    from training.report.sections.population import is_builtin  # noqa: PLC0415  # only where something was trained
     from training.report.sections.uncertainty import by_group  # noqa: PLC0415  # only where something was trained
 
-    builtin = is_builtin(report)
-    gaps = by_group(with_gap, builtin=builtin) if with_gap else {}
-    for group, held in by_group(found, builtin=builtin).items():
+    gaps = by_group(report, with_gap) if with_gap else {}
+    for group, held in by_group(report, found).items():
         yield [group, *(f"{each.covered:g} of {each.patients}" for each in (*held, *gaps.get(group, ())))]
 
 

@@ -1,7 +1,7 @@
 """Data checks of training rows.
 
-Corrupted copies of UCI Heart Disease circulate, with duplicate rows, permuted codes or an inverted target. Training on
-them raises no error by itself; the model learns something else, or its performance is overestimated.
+Copies of public data circulate with duplicate rows, permuted codes or an inverted target. Training on them raises no
+error by itself; the model learns something else, or its performance is overestimated.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 
 from schemas.errors import DataError
-from schemas.tables.builtin import UCI_HEART, is_builtin
+from schemas.tables.builtin import is_builtin
 from schemas.tables.feature_table import FeatureTable
 from scoring.compiled_table import CompiledTable
 from scoring.evidence import SourceWindow, evidence_of
 from scoring.features import Mask
 from training.arrays import Labels, Matrix
+from training.data import uci_copies
 from training.data.frames import features, target
-from training.estimates import wilson_interval
 from training.sample_size import parameter_count, required_patients
 
 MIN_PER_OUTCOME: Final = 25
@@ -28,10 +28,6 @@ MIN_PER_OUTCOME: Final = 25
 
 _MAX_DUPLICATES: Final = 0.05
 """The largest share of duplicates: UCI's own files have single ones, corrupted copies many."""
-_ASYMPTOMATIC: Final = 4
-_ATYPICAL: Final = 2
-_KAGGLE_1025: Final = (1025, 302)
-"""Rows and distinct rows of the copy that most tutorials use."""
 
 
 def check_training_rows(frame: pd.DataFrame, compiled: CompiledTable) -> None:
@@ -40,7 +36,7 @@ def check_training_rows(frame: pd.DataFrame, compiled: CompiledTable) -> None:
     foreign = list(foreign_codes(matrix, compiled))
     problems = [*foreign, *illegal_values(matrix, compiled)]
     # The check by chest pain requires UCI's codes.
-    problems += [] if foreign or not is_builtin(table) else inverted_target(matrix, labels)
+    problems += [] if foreign or not is_builtin(table) else uci_copies.inverted_target(matrix, labels)
     problems += [*too_many_duplicates(matrix, labels, table), *too_few(labels, compiled)]
     if problems:
         raise DataError("; ".join(problems))
@@ -86,32 +82,6 @@ def illegal_values(matrix: Matrix, compiled: CompiledTable) -> Iterator[str]:
         yield f"{illegal} of {len(matrix)} rows hold a value that the feature table does not allow"
 
 
-def inverted_target(matrix: Matrix, labels: Labels) -> Iterator[str]:
-    """Report if disease is significantly rarer with chest pain type 4 than with type 2.
-
-    A hospital may have too few patients with either kind of chest pain for this check.
-    """
-    asymptomatic, atypical = by_chest_pain(matrix, labels)
-    if len(asymptomatic) and len(atypical):
-        type_4, type_2 = (wilson_interval(int(some.sum()), len(some)) for some in (asymptomatic, atypical))
-        if type_4.high < type_2.low:
-            yield inversion_problem(asymptomatic, atypical)
-
-
-def by_chest_pain(matrix: Matrix, labels: Labels) -> tuple[Labels, Labels]:
-    """Return the outcomes of patients with chest pain type 4 (asymptomatic), and of those with type 2 (atypical)."""
-    pain = matrix[:, UCI_HEART.names.index("cp")]
-    return labels[pain == _ASYMPTOMATIC], labels[pain == _ATYPICAL]
-
-
-def inversion_problem(asymptomatic: Labels, atypical: Labels) -> str:
-    """Return the problem that outcomes by chest pain show."""
-    return (
-        f"the target looks inverted, as in the Kaggle copy: {asymptomatic.mean():.0%} disease with cp 4 "
-        f"(asymptomatic) and {atypical.mean():.0%} with cp 2 (atypical angina), expected the other way round"
-    )
-
-
 def too_few(labels: Labels, compiled: CompiledTable) -> Iterator[str]:
     """Report if there are too few patients of either outcome for training and evaluation."""
     event = compiled.table.outcome.event
@@ -132,7 +102,7 @@ def too_few(labels: Labels, compiled: CompiledTable) -> Iterator[str]:
 def too_many_duplicates(matrix: Matrix, labels: Labels, table: FeatureTable) -> Iterator[str]:
     """Report if more than 5% of the rows are duplicates, of which one would train and the other test the model."""
     if certain_duplicates(matrix, labels, table).sum() > _MAX_DUPLICATES * _distinctive(matrix, table).sum():
-        yield from duplicate_rows(matrix, labels)
+        yield from duplicate_rows(matrix, labels, table)
 
 
 def certain_duplicates(matrix: Matrix, labels: Labels, table: FeatureTable) -> Mask:
@@ -149,12 +119,12 @@ def _distinctive(matrix: Matrix, table: FeatureTable) -> Mask:
     return have
 
 
-def duplicate_rows(matrix: Matrix, labels: Labels) -> Iterator[str]:
+def duplicate_rows(matrix: Matrix, labels: Labels, table: FeatureTable) -> Iterator[str]:
     """Report duplicate rows."""
     rows, duplicated = len(matrix), int(duplicates(matrix, labels).sum())
     if duplicated:
         unique = rows - duplicated
-        origin = "; this is the Kaggle copy with 1025 rows" if (rows, unique) == _KAGGLE_1025 else ""
+        origin = uci_copies.origin_of(rows, unique) if is_builtin(table) else ""
         yield (
             f"only {unique} of {rows} rows are distinct{origin}; "
             "duplicate patients make results look better or more certain than they are"

@@ -31,11 +31,10 @@ from schemas.tables.names import normalized
 from schemas.text_encoding import Utf8Text
 from scoring.compiled_table import CompiledTable
 from training.arrays import Labels, Matrix
-from training.data.checks import foreign_codes, inverted_target, too_many_duplicates
+from training.data import uci_copies
+from training.data.checks import foreign_codes, too_many_duplicates
 from training.data.frames import OUTCOME, SITE, features, target
 
-_STATLOG: Final = frozenset({1, 2})
-"""The outcome values of a file in Statlog's coding, which have another meaning in UCI's."""
 _MAX_REPORTED: Final = 5
 
 Row = tuple[int, list[str]]
@@ -302,16 +301,13 @@ def _illegal(
 
 
 def _other_classes(frame: pd.DataFrame, table: FeatureTable) -> Iterator[str]:
-    """Report if all outcomes are 1 or 2, as in Statlog's coding, where 1 means UCI's 0."""
-    if is_builtin(table) and {*frame[OUTCOME].tolist()} == _STATLOG:
-        yield (
-            "the outcome is 1 or 2 in every row and never 0, as in Statlog's coding, where 1 is absence and 2 presence "
-            f"of disease; there are several codings: {', '.join(table.coding_by_name)}"
-        )
+    """Report if the outcomes are those of another coding."""
+    if is_builtin(table):
+        yield from uci_copies.statlog_outcomes({*frame[OUTCOME].tolist()})
 
 
 def _corrupted(matrix: Matrix, labels: Labels, table: FeatureTable) -> Iterator[str]:
     """Report the signs of a corrupted copy."""
     if is_builtin(table):
-        yield from inverted_target(matrix, labels)
+        yield from uci_copies.inverted_target(matrix, labels)
     yield from too_many_duplicates(matrix, labels, table)

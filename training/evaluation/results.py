@@ -67,7 +67,7 @@ class HospitalResult(msgspec.Struct, frozen=True):
     """Models that were fitted on the training rows, evaluated on another hospital's patients.
 
     `prevalence_brier` is the Brier score of predicting the hospital's prevalence for everybody. `coverage` is that of
-    the best model's label sets. `groups` has the best model's performance by sex, age and chest pain; sensitivity and
+    the best model's label sets. `groups` has the best model's performance by subgroup of the table; sensitivity and
     specificity are counts there, however small the group.
     """
 
@@ -90,7 +90,7 @@ class FullEvaluation(msgspec.Struct, frozen=True):
     hospital's rows that are excluded from both, because they are also among the training rows or in another hospital's
     file.
 
-    `coverage` is that of label sets, `coverage_with_gap` without slope, ca and thal. For a forest, which has no label
+    `coverage` is that of label sets, `coverage_with_gap` without the most common gap. For a forest, which has no label
     sets there, it is None, and `interval_coverage` and `measure_next` are empty.
 
     `odds_ratios` are of the logistic regression, whose penalty shrinks them towards 1: for one standard deviation more,

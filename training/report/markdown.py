@@ -1,4 +1,4 @@
-"""Markdown tables, metrics and images."""
+"""Markdown tables, metrics, lists and images."""
 
 from __future__ import annotations
 
@@ -37,6 +37,11 @@ def interval(estimate: Estimate, digits: int = 2) -> str:
         f"{round(part, digits) + 0.0:.{digits}f}" for part in (estimate.value, estimate.low, estimate.high)
     )
     return f"{value} ({low} to {high})"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join names with commas and "and"."""
+    return ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]
 
 
 def image(path: str, alt: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from textwrap import fill
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,8 @@ from training.report.figures.style import GREY, HEALTHY, ILL, PALETTE, short, wi
 from training.report.markdown import interval
 
 _SMALL: Final = (6.4, 3.6)
+_TITLE: Final = 64
+"""The most characters of a line of a title."""
 _MISSING: Final = {"recall": "sensitivity", "specificity": "specificity", "bias": "mean risk minus prevalence"}
 _EQUAL: Final = "median and mode, at equal specificity"
 
@@ -37,13 +40,15 @@ def calibration(report: EvaluationReport, full: FullEvaluation) -> Figure:
         label="tenths of the patients, 95% interval",
     )
     slope = report.missing_fields[COMPLETE][report.selection.best].figures["slope"]
-    above.set_title(f"Calibration: observed share with disease by risk\n{_words(report.selection.best)}, out of fold")
+    above.set_title(
+        f"Calibration: observed share with {report.event} by risk\n{_words(report.selection.best)}, out of fold"
+    )
     above.text(0.97, 0.03, f"slope {interval(slope)}", ha="right", transform=above.transAxes)
-    above.set(ylabel="share with disease", xlim=(0, 1), ylim=(-0.03, 1.03))
+    above.set(ylabel=f"share with {report.event}", xlim=(0, 1), ylim=(-0.03, 1.03))
     above.legend(loc="upper left")
     edges = np.linspace(0, 1, len(full.curves.histogram[0]) + 1)
     for counts, colour, label, sign in zip(
-        full.curves.histogram, (HEALTHY, ILL), ("without", "with disease"), (-1, 1), strict=True
+        full.curves.histogram, (HEALTHY, ILL), ("without", f"with {report.event}"), (-1, 1), strict=True
     ):
         below.bar(edges[:-1], sign * np.array(counts), width=np.diff(edges), align="edge", color=colour, label=label)
     below.axhline(0, color="black", lw=0.6)
@@ -152,7 +157,7 @@ def subgroups(report: EvaluationReport, full: FullEvaluation) -> Figure:
     return _forest(rows, "Subgroups of the training patients, out of fold", height=3.2)
 
 
-def odds_ratios(_report: EvaluationReport, full: FullEvaluation) -> Figure:
+def odds_ratios(report: EvaluationReport, full: FullEvaluation) -> Figure:
     """Draw the logistic regression's odds ratios."""
     figure = Figure(figsize=(7, 5.4))
     axes = figure.subplots()
@@ -166,12 +171,19 @@ def odds_ratios(_report: EvaluationReport, full: FullEvaluation) -> Figure:
     axes.minorticks_off()
     axes.set_yticks(places, names, fontsize=7.5)
     axes.set(xlabel="odds ratio, 95% bootstrap interval")
-    axes.set_title(
-        "Odds ratios per standard deviation, for 1 against 0 (sex, fbs,\n"
-        "exang), or for a code against the average patient",
-        loc="right",
-    )
+    axes.set_title(fill(_compared(report, full), _TITLE), loc="right")
     return figure
+
+
+def _compared(report: EvaluationReport, full: FullEvaluation) -> str:
+    """Say what the odds ratios compare."""
+    pairs: dict[str, list[str]] = {}
+    for name in full.odds_ratios:
+        codes = [*report.population.codes.get(name, ())]
+        if len(codes) == 2:  # noqa: PLR2004
+            pairs.setdefault(f"{codes[1]} against {codes[0]}", []).append(name)
+    two = "".join(f", for {pair} ({', '.join(names)})" for pair, names in pairs.items())
+    return f"Odds ratios per standard deviation{two}, or for a code against the average patient"
 
 
 def learning(_report: EvaluationReport, full: FullEvaluation) -> Figure:

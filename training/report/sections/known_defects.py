@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from scoring.uncertainty import COVERAGE
-from training.data.population import Population
 from training.estimates import MIN_PATIENTS
 from training.evaluation.metrics import Performance
 from training.evaluation.repeated_cv import COMPLETE
 from training.evaluation.results import EvaluationReport, FullEvaluation
 from training.report.equation import Equation
 from training.report.markdown import interval
-from training.report.sections.population import is_builtin, listed
-
-_UNSURE: Final = 50
-"""With fewer patients of either outcome, the interval of a sensitivity of 0.8 reaches more than 0.1 to either side."""
-_CODED: Final = ("cp", "fbs", "restecg", "exang", "slope", "thal")
-"""The coded fields, without sex, which has its own check, and ca, which the models treat as a number."""
-_WITHOUT_TESTS: Final = "ca+thal"
-_PAIN: Final = {"1": "typical angina (cp 1)", "4": "no pain (cp 4)"}
+from training.report.sections import uci_heart
+from training.report.sections.uci_heart import is_builtin
 
 
 def known_defects(report: EvaluationReport, equations: Sequence[Equation]) -> tuple[str, ...]:
     """Return the defects of a run's best model."""
+    builtin = is_builtin(report)
     return (
-        *((*_age(report, equations), *_chest_pain(report.population, equations)) if is_builtin(report) else ()),
+        *(uci_heart.implausible_effects(report, equations) if builtin else ()),
         *_rare_codes(report, linear=bool(equations)),
-        *(_sexes(report.population) if is_builtin(report) else ()),
+        *(uci_heart.further_defects(report) if builtin else ()),
         *(_full_evaluation(report, report.full) if report.full else ()),
         (
             "Risks, intervals and label sets are valid only for patients like the training patients, and a record does "
@@ -39,8 +32,6 @@ def known_defects(report: EvaluationReport, equations: Sequence[Equation]) -> tu
 
 def _full_evaluation(report: EvaluationReport, full: FullEvaluation) -> Iterator[str]:
     best = report.selection.best
-    if is_builtin(report):
-        yield from _near_the_outcome(report)
     yield from _groups(
         "Out of fold",
         report.missing_fields[COMPLETE][best],
@@ -52,48 +43,11 @@ def _full_evaluation(report: EvaluationReport, full: FullEvaluation) -> Iterator
     yield from _label_sets(full, report.event)
 
 
-def _age(report: EvaluationReport, equations: Sequence[Equation]) -> Iterator[str]:
-    """Report if the risk falls with age, contrary to clinical knowledge."""
-    if not equations or equations[0].slopes["age"] >= 0:
-        return
-    whole, *others = (
-        f"{10 * each.slopes['age']:+.2f}{f' without {listed(list(each.without))}' if each.without else ''}"
-        for each in equations
-    )
-    more = f" ({'; '.join(others)})" if others else ""
-    yield (
-        f"Of two patients who differ in age alone, the older has the lower risk: ten years change the log-odds by "
-        f"{whole}{more}. Clinically, the risk rises with age."
-    )
-    if report.full is not None:
-        ratio = report.full.odds_ratios["age"]
-        if ratio.low <= 1 <= ratio.high:
-            yield (
-                f"The effect of age is not significant: odds ratio {interval(ratio)} per standard deviation (logistic "
-                "regression)."
-            )
-
-
-def _chest_pain(population: Population, equations: Sequence[Equation]) -> Iterator[str]:
-    """Report if typical angina means less disease than no pain, in the rows and in the model."""
-    groups = population.codes["cp"]
-    typical, none = (groups[code] for code in _PAIN)
-    if not (typical.patients and none.patients):
-        return
-    learned = not equations or equations[0].codes["cp"]["1"] < equations[0].codes["cp"]["4"]
-    if learned and typical.events / typical.patients < none.events / none.patients:
-        shares = [f"{groups[code].events} of {groups[code].patients} with {pain}" for code, pain in _PAIN.items()]
-        yield (
-            f"Of the training patients, {listed(shares)} had disease, and the model reproduces this. Clinically, "
-            "typical angina indicates disease."
-        )
-
-
 def _rare_codes(report: EvaluationReport, *, linear: bool) -> Iterator[str]:
     codes = report.population.codes
     rare = [
         f"{field} {code} ({of.patients})"
-        for field in (_CODED if is_builtin(report) else codes)
+        for field in (uci_heart.CODED if is_builtin(report) else codes)
         for code, of in codes[field].items()
         if of.patients < MIN_PATIENTS
     ]
@@ -102,24 +56,6 @@ def _rare_codes(report: EvaluationReport, *, linear: bool) -> Iterator[str]:
         yield (
             f"Codes that fewer than {MIN_PATIENTS} training patients have: {', '.join(rare)}. Their effect in the "
             f"model rests on few patients{shrunk}, whatever their clinical meaning."
-        )
-
-
-def _sexes(population: Population) -> Iterator[str]:
-    for name, code in (("women", "0"), ("men", "1")):
-        of = population.codes["sex"][code]
-        if min(of.events, of.patients - of.events) < _UNSURE:
-            yield f"{of.events} of {of.patients} {name} had disease: all results for {name} are uncertain."
-
-
-def _near_the_outcome(report: EvaluationReport) -> Iterator[str]:
-    """Report the contribution of ca and thal, if most training patients have both."""
-    rows, missing = report.data.rows, report.population.missing
-    whole, without = (report.missing_fields[name][report.selection.best].figures for name in (COMPLETE, _WITHOUT_TESTS))
-    if max(missing["ca"], missing["thal"]) * 2 < rows and without["roc_auc"].value < whole["roc_auc"].value:
-        yield (
-            "ca and thal are measured close to the outcome itself, when most of the diagnostic work is done. The "
-            f"ROC-AUC is {interval(without['roc_auc'])} without and {interval(whole['roc_auc'])} with them."
         )
 
 

@@ -5,24 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from schemas.tables.builtin import UCI_HEART
 from training.candidates import MissingValues
 from training.data.frames import TRAINING_SITE
 from training.data.population import HOSPITALS, Population
 from training.evaluation.results import EvaluationReport
-from training.report.sections.texts import (
-    DECISIONS,
-    OTHER_OUTCOMES,
-    PREPARED,
-    REGULATION,
-    UCI_OUT_OF_SCOPE,
-    UCI_PREPARED,
-)
+from training.report.markdown import listed
+from training.report.sections import uci_heart
+from training.report.sections.texts import DECISIONS, OTHER_OUTCOMES, PREPARED, REGULATION
+from training.report.sections.uci_heart import is_builtin
 
-_SELECTED: Final = {
-    "cleveland": "consecutive, without earlier infarction or valve disease (Detrano et al., Am J Cardiol 1989)"
-}
-"""How a hospital's patients were selected, beyond their referral, as far as known."""
 _CHOSEN: Final = (
     "{rows} were also used to choose the penalty of the regressions and the leaf size of the forest, and all of them "
     "to select the best model, so the results are slightly optimistic. Nested tuning, {where}, avoids the former bias."
@@ -35,7 +26,7 @@ _FIXED: Final = (
 
 def training_text(report: EvaluationReport, handled: MissingValues) -> str:
     """Describe the training patients and the handling of missing fields."""
-    prepared = UCI_PREPARED if is_builtin(report) else PREPARED
+    prepared = uci_heart.PREPARED if is_builtin(report) else PREPARED
     return " ".join(
         [*_who(report), *_counts(report), *_tested(report), prepared, *_incomplete(report.population, handled)]
     )
@@ -45,7 +36,7 @@ def _who(report: EvaluationReport) -> Iterator[str]:
     population, rows = report.population, report.data.rows
     known = population.known
     if known is not None:
-        selected = _SELECTED.get(str(population.hospital))
+        selected = uci_heart.SELECTED.get(str(population.hospital))
         phrase = known.patients[0].upper() + known.patients[1:]
         yield f"{phrase}{f'; {selected}' if selected else ''}."
     elif population.who:
@@ -76,9 +67,7 @@ def _counts(report: EvaluationReport) -> Iterator[str]:
     """Describe the patients as their rows show them."""
     population, rows = report.population, report.data.rows
     if is_builtin(report):
-        women, (youngest, oldest) = population.codes["sex"]["0"].patients, population.ranges["age"]
-        share = f"{women} of {rows} ({women / rows:.0%})"
-        yield f"The training patients are {youngest:g} to {oldest:g} years old; {share} are women."
+        yield uci_heart.ages_and_women(population, rows)
     mostly = [f"{name} ({lacking} of {rows})" for name, lacking in population.missing.items() if 2 * lacking > rows]
     if mostly:
         yield f"Mostly missing: {listed(mostly)}."
@@ -110,7 +99,7 @@ def chosen_text(report: EvaluationReport) -> str:
 
 def out_of_scope(report: EvaluationReport) -> tuple[str, ...]:
     """Return the uses that the model is not for."""
-    others = UCI_OUT_OF_SCOPE if is_builtin(report) else (OTHER_OUTCOMES,)
+    others = uci_heart.OUT_OF_SCOPE if is_builtin(report) else (OTHER_OUTCOMES,)
     known = report.population.known
     unlike = "people who were not referred for angiography" if known else "patients of another kind"
     return DECISIONS, f"{unlike}: the model was trained on {report.data.population}", *others
@@ -120,19 +109,8 @@ def cautions(report: EvaluationReport) -> str:
     """Return the cautions of the card."""
     data = report.data
     risks = f"Risks reflect the prevalence among the training patients, {data.positives / data.rows:.0%}."
-    known = "The outcome, 50% narrowing read visually in the 1980s, is not the standard of today."
-    return " ".join([risks, *([known] if report.population.known else []), REGULATION])
-
-
-def is_builtin(report: EvaluationReport) -> bool:
-    """Return whether the report is of the built-in feature table, about which more is known."""
-    return report.table == UCI_HEART.identifier
+    return " ".join([risks, *([uci_heart.OUTCOME_IS_DATED] if report.population.known else []), REGULATION])
 
 
 def _share(found: int, rows: int) -> str:
     return f"All {rows}" if found == rows else f"{found} of the {rows}"
-
-
-def listed(names: list[str]) -> str:
-    """Join names with commas and "and"."""
-    return ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from training.candidates import MissingValues
 from training.evaluation.results import EvaluationReport, FullEvaluation
-from training.report.sections.population import is_builtin
+from training.report.sections.uci_heart import NEAR_THE_OUTCOME, is_builtin
 
 _UNRECORDED = "who the patients are is not recorded; the owner of the data must judge"
 
@@ -74,8 +74,7 @@ def _probast(report: EvaluationReport) -> dict[str, str]:
             else f"unclear: {_UNRECORDED}"
         ),
         "PROBAST+AI predictors": (
-            "high risk: ca and thal are measured close to the outcome"
-            f"{', and not measured in the same way in all hospitals' if known else ''}"
+            f"high risk: {NEAR_THE_OUTCOME}{', and not measured in the same way in all hospitals' if known else ''}"
             if is_builtin(report)
             else "unclear: how close to the outcome the predictors are measured is not recorded"
         ),

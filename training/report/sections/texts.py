@@ -13,15 +13,7 @@ INTENDED: Final = (
 )
 DECISIONS: Final = "decisions about a patient's diagnosis, tests or treatment"
 OTHER_OUTCOMES: Final = "other outcomes, and other times than that of the outcome"
-UCI_OUT_OF_SCOPE: Final = (
-    "other outcomes, such as infarction or death, and any prognosis: the outcome was observed at the time of the tests",
-    "records in the coding of Kaggle's copy of UCI Heart Disease, whose codes have other meanings",
-)
 PREPARED: Final = "Values that mean “not measured” count as missing. All preprocessing is fitted inside each fold."
-UCI_PREPARED: Final = (
-    "Values that mean “not measured” (0 for pressure, cholesterol and heart rate; -9) count as missing. All "
-    "preprocessing is fitted inside each fold."
-)
 DELETED: Final = (
     "The fields were deleted from the records of all training patients. In practice, a test is omitted for a clinical "
     "reason that the model does not know."

@@ -11,7 +11,7 @@ from training.evaluation.label_sets import Covered, LabelSetCoverage
 from training.evaluation.measure_next import MeasureNextBenefit
 from training.evaluation.results import EvaluationReport, FullEvaluation
 from training.report.markdown import interval, table
-from training.report.sections.population import is_builtin
+from training.report.sections import uci_heart
 
 _TRAINING: Final = "training patients"
 
@@ -23,8 +23,8 @@ def uncertainty_results(report: EvaluationReport, full: FullEvaluation) -> Itera
     yield from _label_sets(report, full)
     if full.measure_next:
         yield from _measure_next(full.measure_next)
-        if is_builtin(report):
-            yield "ca requires an invasive examination.\n"
+        if uci_heart.is_builtin(report):
+            yield f"{uci_heart.INVASIVE}\n"
 
 
 def _intervals(found: tuple[IntervalCoverage, ...]) -> Iterator[str]:
@@ -92,33 +92,15 @@ def _label_sets(report: EvaluationReport, full: FullEvaluation) -> Iterator[str]
         (
             [name, group, *map(counted, held)]
             for name, c in {_TRAINING: full.coverage, **gap, **other_hospitals}.items()
-            for group, held in by_group(c, builtin=is_builtin(report)).items()
+            for group, held in by_group(report, c).items()
             if name not in other_hospitals or group not in c.groups
         ),
     )
 
 
-def by_group(found: LabelSetCoverage, *, builtin: bool) -> dict[str, tuple[Covered, Covered]]:
+def by_group(report: EvaluationReport, found: LabelSetCoverage) -> dict[str, tuple[Covered, Covered]]:
     """Return the counts by patient group; for the built-in table, then by sex and by kind of chest pain."""
-    groups = found.groups
-    if not builtin:
-        return groups
-    names = list(groups)
-    wider = {
-        "women": names[:2],
-        "men": names[2:],
-        "chest pain 1 to 3": names[::2],
-        "chest pain 4": names[1::2],
-    }
-    return {**groups, **{title: _sum([groups[name] for name in parts]) for title, parts in wider.items()}}
-
-
-def _sum(parts: list[tuple[Covered, Covered]]) -> tuple[Covered, Covered]:
-    without, having = (
-        Covered(sum(part[outcome].patients for part in parts), sum(part[outcome].covered for part in parts))
-        for outcome in (0, 1)
-    )
-    return without, having
+    return {**found.groups, **(uci_heart.wider_groups(found.groups) if uci_heart.is_builtin(report) else {})}
 
 
 def counted(found: Covered) -> str:

@@ -54,6 +54,17 @@ def test_every_problem_is_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "\x1b" not in "".join(errors)
 
 
+def test_another_table_of_the_built_in_name_is_a_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Reports know the built-in table by name and version; another version may differ."""
+    path = tmp_path / "own.toml"
+    path.write_text(BUILTIN.read_text("utf-8").replace("limits = [18, 110]", "limits = [18, 111]"), "utf-8")
+    assert path.read_text("utf-8") != BUILTIN.read_text("utf-8")
+    assert run("table", "check", path) == BAD_DATA
+    assert "name uci-heart and version 1988/1 are those of the built-in table" in capsys.readouterr().err
+    path.write_text(path.read_text("utf-8").replace("1988/1", "1988/2"), "utf-8")
+    assert run("table", "check", path) == 0
+
+
 def test_standard_input_is_checked(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Its name in problems is a hyphen."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"name = 1")))
