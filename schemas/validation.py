@@ -259,8 +259,7 @@ def _missing(feature: Feature) -> ValidationIssue | None:
 def _legal(feature: Feature) -> str:
     """Describe the valid values."""
     if feature.codes:
-        codes = ", ".join(f"{sent} ({meaning})" for sent, (_, meaning) in zip(feature.sent, feature.codes, strict=True))
-        return f"must be one of {codes}{_or_null(feature)}"
+        return f"must be one of {', '.join(feature.code_texts)}{_or_null(feature)}"
     low, high = feature.interval
     unit = f" {feature.unit}" if feature.unit else ""
     return f"must be {low:g} to {high:g}{unit}{_or_null(feature)}"

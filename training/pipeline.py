@@ -11,9 +11,9 @@ from typing import Any, Final
 import msgspec
 import pandas as pd
 
-from schemas.errors import SettingsError
+from schemas.errors import DataError, SettingsError
 from schemas.read_options import TextOptions
-from schemas.tables.builtin import UCI_HEART, refuse_builtin_name
+from schemas.tables.builtin import UCI_HEART, is_builtin, refuse_builtin_name
 from schemas.tables.feature_table import FeatureTable
 from scoring.compiled_table import CompiledTable
 from scoring.estimators import new_preprocessor
@@ -22,7 +22,7 @@ from training.candidates import CANDIDATES, new_pipeline
 from training.data.checks import certain_duplicates, check_training_rows
 from training.data.dataset import SITES, file_name
 from training.data.frames import SITE, TRAINING_SITE, features, read_snapshot, read_uci, site_rows, target
-from training.data.labelled import LabelColumns, read_labelled
+from training.data.labelled import LabelColumns, OtherFieldsError, read_labelled
 from training.data.population import data_entry
 from training.data.uci import UCI
 from training.evaluation.cross_validation import FOLDS, CrossValidation, cross_validate
@@ -51,6 +51,10 @@ MAX_SEED: Final = 2**32 - 1
 _STEPS: Final = len(CANDIDATES) + 3
 _TUNING_STEPS: Final = len(CANDIDATES) * FOLDS + 2
 _QUICK_BOOTSTRAPS: Final = 40
+_OTHER_FIELDS: Final = (
+    ". These are the fields of the built-in table; for patients with other fields, use --table own.toml, which "
+    "heartstream table init FILE -o own.toml drafts"
+)
 
 
 class OwnPatients(msgspec.Struct, frozen=True):
@@ -203,7 +207,10 @@ def load_patients(request: TrainingRequest) -> TrainingPatients:
     own = request.patients
     if own is not None:
         compiled = CompiledTable(own.table)
-        frame = read_labelled(own.path, compiled, own.coding, own.options, own.columns).frame
+        try:
+            frame = read_labelled(own.path, compiled, own.coding, own.options, own.columns).frame
+        except OtherFieldsError as error:
+            raise DataError(f"{error}{_OTHER_FIELDS * is_builtin(own.table)}") from error
         listed = listed_patterns(features(frame), own.table)
         return TrainingPatients(CompiledTable(own.table, listed), frame, None, own.path.name)
     sites = SITES if request.depth.full else (TRAINING_SITE,)

@@ -93,7 +93,7 @@ def _verdict(explained: Explanation) -> Iterator[str]:
     score, data = explained.score, explained.model.manifest.data
     outcome = explained.model.compiled.table.outcome
     side = "at or above" if score.label else "below"
-    yield from _wrapped(f"Risk: {_percent(score.risk)} ({outcome.meaning})", "")
+    yield from _wrapped(f"Risk: {_percent(score.risk)} ({outcome.text})", "")
     yield from _wrapped(f"Trained on {data.population}.")
     yield f"  {side} the threshold of {_percent(score.threshold)}, so the label is {score.label}"
     if isinstance(score.interval, tuple):
@@ -183,7 +183,9 @@ def _value(explained: Explanation, feature: Feature) -> str:
     codes = zip(feature.sent, feature.codes, strict=True)
     sent, meaning = next(((sent, text) for sent, (code, text) in codes if code == value), (value, None))
     unit = f" {feature.unit}" if feature.unit and meaning is None else ""
-    return f"{value:g}{unit}" if meaning is None else f"{meaning} ({sent})"
+    if meaning is None:
+        return f"{value:g}{unit}"
+    return meaning if meaning == str(sent) else f"{meaning} ({sent})"
 
 
 def _percent(risk: float) -> str:

@@ -104,6 +104,12 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
         return self.labels or tuple(code for code, _ in self.codes)
 
     @property
+    def code_texts(self) -> tuple[str, ...]:
+        """Each code as it is sent, and its meaning where that is another text: `F (female)`, `no`."""
+        pairs = zip(self.sent, self.codes, strict=True)
+        return tuple(f"{sent} ({meaning})" if meaning != str(sent) else meaning for sent, (_, meaning) in pairs)
+
+    @property
     def is_flag(self) -> bool:
         """Whether the codes are 1 for yes and 0 for no."""
         return self.codes == FLAG_CODES

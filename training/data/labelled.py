@@ -41,6 +41,10 @@ Row = tuple[int, list[str]]
 """A line's number and its cells."""
 
 
+class OtherFieldsError(DataError):
+    """A file without some of the table's fields: it may need another table."""
+
+
 @dataclass(frozen=True, slots=True)
 class LabelledData:
     """Labelled patients: a frame with the columns of `training.data.frames`, and the SHA-256 of their file.
@@ -90,7 +94,7 @@ def read_labelled(
         parsed = reader.parse(raw)
         frame, sent, lines, problems = reader.frame(parsed, path.stem)
     except DataError as error:
-        raise DataError(f"{path.name}: {error}") from error
+        raise type(error)(f"{path.name}: {error}") from error
     matrix = features(frame)
     foreign = [] if coding else [*foreign_codes(matrix, compiled), *_other_classes(frame, table)]
     if foreign:
@@ -141,7 +145,8 @@ class _Reader:
         else:
             rows = rows[1:]
         if problems := [*self._problems(names, outcomes), *([] if rows else ["it holds no patients"])]:
-            raise DataError("; ".join(problems))
+            others = not set(self._table.names) <= set(names)
+            raise (OtherFieldsError if others else DataError)("; ".join(problems))
         outcome = next(name for name in outcomes if name in names)
         notes = (*source.notes, *dialect.notes, *self._renamed(names, header))
         cells = CellReader(self._table, dialect.decimal, self._options, self._named)
@@ -160,9 +165,10 @@ class _Reader:
     def _published(self, columns: int, outcome: str) -> list[str]:
         """Return the names of the columns of a file without a header."""
         if not self._table.headerless and columns:
-            raise DataError(f"almost none of its {columns} columns has the name of a field of {self._table.identifier}")
+            none = f"almost none of its {columns} columns has the name of a field of {self._table.identifier}"
+            raise OtherFieldsError(none)
         if columns not in {0, len(self._table.names) + 1}:
-            raise DataError(
+            raise OtherFieldsError(
                 f"it has no header, and {columns} columns where {self._table.title}'s own files have "
                 f"{len(self._table.names) + 1} (set --delimiter if they are not separated correctly)"
             )

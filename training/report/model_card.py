@@ -105,8 +105,10 @@ def _outcome(feature_table: FeatureTable) -> str:
 
 
 def _predictor(feature: Feature) -> str:
-    codes = ", ".join(f"{sent} {meaning}" for sent, (_, meaning) in zip(feature.sent, feature.codes, strict=True))
-    return f"{feature.meaning} [{feature.unit or 'code'}]" + (f": {codes}" if codes else "")
+    pairs = zip(map(str, feature.sent), feature.codes, strict=True)
+    codes = ", ".join(f"{sent} {meaning}" if meaning != sent else sent for sent, (_, meaning) in pairs)
+    unit = feature.unit or ("code" if codes else "")
+    return feature.meaning + (f" [{unit}]" if unit else "") + (f": {codes}" if codes else "")
 
 
 def as_markdown(card: Card, report: EvaluationReport, pictures: str | None = None) -> str:

@@ -144,7 +144,8 @@ def _patterns(counts: DriftCounts) -> str:
 
 def _field(counts: DriftCounts, feature: Feature) -> str:
     trained, found = counts.reference.fields[feature.name], counts.found[feature.name]
-    codes = [(f"{code:g}", f"{code:g}: {label}") for code, label in feature.codes]
+    pairs = zip(map(str, feature.sent), feature.codes, strict=True)
+    codes = [(sent, f"{sent}: {meaning}" if meaning != sent else sent) for sent, (_, meaning) in pairs]
     names = codes or [(edge, edge) for edge in bin_names(trained.measured.edges)]
     columns = zip(names, trained.measured.counts, found.measured.counts, strict=True)
     bins = [Bin(*name, *counts) for name, *counts in columns]
@@ -153,7 +154,7 @@ def _field(counts: DriftCounts, feature: Feature) -> str:
     text = (
         f"{_psi(counts.drift.psi[feature.name])} Not measured: {trained.missing / counts.reference.rows:.0%} "
         f"of training patients, {masked_share(found.missing, counts.tally.scored)} of these records."
-        + (f" Training patients: {low:g} to {high:g}." if low <= high else "")
+        + (f" Training patients: {low:g} to {high:g}." if low <= high and not feature.labels else "")
     )
     if not sum(found.measured.counts):
         return f'<section><h3 id="{feature.name}">{feature.name}</h3><p>Not measured in any record.</p></section>'

@@ -121,6 +121,20 @@ def test_a_missing_outcome_column_names_the_option(tmp_path: Path) -> None:
         load_patients(own(written(tmp_path / "own.csv", "diseased")))
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("mean_radius,target\n14.2,0\n", "it has no header, and 2 columns"),
+        ("age,sex,cp,num\n", "chol is missing"),
+    ],
+)
+def test_a_file_with_other_fields_leads_to_a_table(tmp_path: Path, text: str, reason: str) -> None:
+    """What is missing for the built-in table, and the command that drafts another."""
+    (path := tmp_path / "own.csv").write_text(text)
+    with pytest.raises(DataError, match=f"{reason}.*--table own.toml, which heartstream table init"):
+        load_patients(own(path))
+
+
 def test_command_refuses_options_without_their_file(tmp_path: Path) -> None:
     """A table without patients would be ignored silently."""
     arguments = ("train", "--table", str(FOLDER / "wdbc.toml"), "--output", str(tmp_path / "model"))

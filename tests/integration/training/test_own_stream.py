@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,8 +117,11 @@ def test_drift_is_measured_by_the_fields_of_the_table(scored: VerifyHarness, hos
     highest = sorted(hospital.patients, key=lambda patient: -float(str(patient[name])))[: len(hospital.patients) // 2]
     path = scored.workers.log_folder / "highest.ndjson"
     path.write_text("".join(f"{json.dumps(patient)}\n" for patient in highest))
-    done = scored.run("drift", str(path), "--json", "--fail-on-drift")
+    report = path.with_suffix(".html")
+    done = scored.run("drift", str(path), "--json", "--fail-on-drift", "-o", str(report))
     assert (done.returncode, name in json.loads(done.stdout)["fields"]) == (1, True), done.stderr
+    shown = {*re.findall(r'<th scope="row">([^<]*)</th>', report.read_text("utf-8"))}
+    assert [text for text in labels_of(hospital) if text not in shown] == []
 
 
 def test_known_outcomes_judge_the_scores(scored: VerifyHarness, hospital: Hospital) -> None:
@@ -146,6 +150,15 @@ def test_dead_letters_are_redriven(scored: VerifyHarness, hospital: Hospital) ->
         await_letters(harness, 2 * flaws)
     seen = Counter((one.key, one.value, one.codes) for one in harness.dead())
     assert (len(seen), {*seen.values()}) == (flaws, {2})
+
+
+def labels_of(hospital: Hospital) -> list[str]:
+    """Return the text codes as the report has them."""
+    return [
+        label if label == meaning else f"{label}: {meaning}"
+        for feature in hospital.table.features
+        for label, (_, meaning) in zip(feature.labels, feature.codes, strict=bool(feature.labels))
+    ]
 
 
 @pytest.fixture

@@ -154,3 +154,16 @@ def test_unreadable_file_and_missing_model_have_different_exit_codes(
     absent, _, err = run(capsys, tmp_path / "nobody.json")
     refused, _, told = run(capsys, written(tmp_path), "--model", tmp_path / "model")
     assert (absent, "cannot read" in err, refused, "no model at" in told) == (69, True, 65, True)
+
+
+def test_text_codes_and_horizon_are_in_words(
+    flchain_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A code is named once if its meaning is its text; no value is a position in the table."""
+    table = Scorer.from_directory(flchain_dir).compiled.table
+    path = tmp_path / "patient.json"
+    path.write_text(json.dumps({**table.example, "patient_id": "p-1", "sex": "M", "mgus": "yes"}), "utf-8")
+    code, out, _ = run(capsys, path, "--model", flchain_dir)
+    values = dict(re.findall(r"^  (\w+) +[+-][\d.]+ +(\S.*)$", out, re.MULTILINE))
+    assert (code, values["sex"], values["mgus"], values["flc_grp"]) == (0, "male (M)", "yes", "7")
+    assert "(death within 5 years)" in out.splitlines()[0]
