@@ -21,6 +21,8 @@ from training.data.frames import features, read_snapshot, site_rows
 from training.data.labelled import LabelColumns
 from training.pipeline import OwnPatients, TrainingRequest, TrainingResult, load_patients
 
+pytestmark = pytest.mark.timeout(1_200)
+"""The first test of a cohort trains it, and 7,679 patients take minutes on a machine with other load."""
 HEARTSTREAM: Final = str(Path(sys.executable).with_name("heartstream"))
 each_cohort = pytest.mark.parametrize(
     "cohort",

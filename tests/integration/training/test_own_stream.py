@@ -28,6 +28,8 @@ from tests.support.workers import Workers
 from training.data.frames import features, target
 from training.pipeline import TrainingResult, load_patients
 
+pytestmark = pytest.mark.timeout(1_200)
+"""The first test of a cohort trains it, and 7,679 patients take minutes on a machine with other load."""
 MOST = 1_500
 """Patients of the larger cohort that are sent, a random sample."""
 
