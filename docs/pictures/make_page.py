@@ -1,9 +1,11 @@
 """Takes the pictures of the gateway's page, from a real broker, worker and gateway in a real browser without a screen.
 
     heartstream train --output model && python docs/pictures/make_page.py model
+    heartstream train --data flchain.csv --table tests/tables/flchain.toml --output own
+    python docs/pictures/make_page.py own
 
-Writes page-score.png, page-live.png and page-model.png. Needs Chromium (Debian: apt install chromium) and the `dev`
-dependency group.
+Writes page-score.png, page-live.png and page-model.png; of a model of another feature table, page-own-data.png. Needs
+Chromium (Debian: apt install chromium) and the `dev` dependency group.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from heartstream.brokers import running_broker
 from heartstream.demo.processes import running
 from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
+from schemas.tables.builtin import is_builtin
 from schemas.topics import DEAD_LETTERS, PATIENTS, SCORES
+from scoring.model_artifact import load
 
 FOLDER: Final = Path(__file__).parent
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
@@ -45,18 +49,32 @@ def main() -> None:
     path = next(filter(None, map(shutil.which, _BROWSERS)), None)
     if path is None:
         raise SystemExit(f"none of {', '.join(_BROWSERS)} is installed")
-    with _served(asked.model) as url, sync_playwright() as playwright:
+    builtin = is_builtin(load(asked.model).table)
+    with (_streamed if builtin else _served)(asked.model) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": _WIDTH, "height": _HEIGHT})
         page.goto(url)
-        _take_score(page)
-        _take_live(page)
-        _take_card(page)
+        if builtin:
+            _take_score(page, "Little known", "page-score.png")
+            _take_live(page)
+            _take_card(page)
+        else:
+            _take_score(page, "Example", "page-own-data.png")
         browser.close()
 
 
 @contextmanager
 def _served(model: Path) -> Iterator[str]:
+    """Yield the address of a gateway."""
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    settings = {"HEARTSTREAM_MODEL__PATH": str(model), "HEARTSTREAM_GATEWAY__PORT": str(port)}
+    with tempfile.TemporaryDirectory() as logs, running("gateway", settings, url, Path(logs) / "log") as gateway:
+        gateway.await_ready()
+        yield url
+
+
+@contextmanager
+def _streamed(model: Path) -> Iterator[str]:
     """Run a stream of patients, and yield the address of a gateway that shows it."""
     with ExitStack() as stack:
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -85,12 +103,12 @@ def _served(model: Path) -> Iterator[str]:
             thread.join()
 
 
-def _take_score(page: Page) -> None:
-    page.get_by_role("button", name="Little known").click()
+def _take_score(page: Page, example: str, name: str) -> None:
+    page.get_by_role("button", name=example, exact=True).click()
     page.get_by_role("button", name="Score this patient").click()
     page.wait_for_selector("#risk")
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
-    _take(page, "page-score.png")
+    _take(page, name)
 
 
 def _take_live(page: Page) -> None:

@@ -12,30 +12,47 @@ from hypothesis import strategies as st
 
 from schemas.errors import RecordError, RejectionCode, ValidationIssue
 from schemas.records import PatientRecord
+from schemas.tables.feature_table import PATIENT_ID, Feature
+from scoring.compiled_table import CompiledTable
 from tests.support.examples import accepted
-from tests.support.record_strategies import FIELDS, values
-from tests.support.uci import FEATURE_NAMES, FEATURES, validate
+from tests.support.record_strategies import values
+from tests.support.tables import TEXT_CODES, each_table
+from tests.support.uci import UCI
 
 COMPLETE: dict[str, Any] = json.loads(dict(accepted())["complete"])
-OPTIONAL = [feature for feature in FEATURES if not feature.required]
+each_field = pytest.mark.parametrize(
+    ("compiled", "feature"),
+    [(compiled, feature) for compiled in (UCI, TEXT_CODES) for feature in compiled.table.features],
+    ids=lambda value: value.name if isinstance(value, Feature) else value.table.name,
+)
 
 
-def issues_of(value: bytes) -> Sequence[ValidationIssue]:
-    verdict = validate(value)
+def issues_of(value: bytes, compiled: CompiledTable = UCI) -> Sequence[ValidationIssue]:
+    verdict = compiled.records.validate(value)
     return () if isinstance(verdict, PatientRecord) else verdict
 
 
-def found(value: bytes) -> list[tuple[RejectionCode, str]]:
-    return [(issue.code, issue.pointer) for issue in issues_of(value)]
+def found(value: bytes, compiled: CompiledTable = UCI) -> list[tuple[RejectionCode, str]]:
+    return [(issue.code, issue.pointer) for issue in issues_of(value, compiled)]
+
+
+def complete(compiled: CompiledTable) -> dict[str, Any]:
+    """Return a valid record of a table."""
+    return {PATIENT_ID: "p", **compiled.table.typical_record()}
 
 
 def record(**changes: Any) -> bytes:
     return json.dumps({**COMPLETE, **changes}).encode()
 
 
-def with_text(field: str, text: str) -> bytes:
+def changed(compiled: CompiledTable, field: str, value: object) -> bytes:
+    """Return a valid record of a table with another value of one field."""
+    return json.dumps({**complete(compiled), field: value}).encode()
+
+
+def with_text(compiled: CompiledTable, field: str, text: str) -> bytes:
     """Return a record with JSON text in place of a field's value."""
-    return record(**{field: "PLACE"}).replace(b'"PLACE"', text.encode())
+    return changed(compiled, field, "PLACE").replace(b'"PLACE"', text.encode())
 
 
 def at_depth(frames: int, call: Callable[[], Any]) -> Any:
@@ -43,39 +60,45 @@ def at_depth(frames: int, call: Callable[[], Any]) -> Any:
     return call() if frames == 0 else at_depth(frames - 1, call)
 
 
-@pytest.mark.parametrize("field", FIELDS)
-def test_an_absent_field_is_reported(field: str) -> None:
-    """Each of the 14 fields must be present."""
-    document = {name: value for name, value in COMPLETE.items() if name != field}
-    assert [(RejectionCode.MISSING_FIELD, f"/{field}")] == found(json.dumps(document).encode())
+@each_field
+def test_an_absent_field_is_reported(compiled: CompiledTable, feature: Feature) -> None:
+    """The id and each field of the table must be present."""
+    for field in (PATIENT_ID, feature.name):
+        document = {name: value for name, value in complete(compiled).items() if name != field}
+        assert [(RejectionCode.MISSING_FIELD, f"/{field}")] == found(json.dumps(document).encode(), compiled)
 
 
-@pytest.mark.parametrize("field", FEATURE_NAMES)
-@pytest.mark.parametrize("text", ["true", "false", '"63"', '"?"', '""', "{}", "[]", "[63]", '"null"'])
-def test_only_a_number_is_a_number(field: str, text: str) -> None:
-    """A string, boolean, list or object is not accepted as a number in any field."""
-    assert [(RejectionCode.WRONG_TYPE, f"/{field}")] == found(with_text(field, text))
+@each_field
+@pytest.mark.parametrize("text", ["true", "false", '"63"', '"?"', '""', "{}", "[]", "[63]", '"null"', "63"])
+def test_only_a_number_is_a_number(compiled: CompiledTable, feature: Feature, text: str) -> None:
+    """A string, boolean, list or object is not accepted as a number in any field, nor a number as a text."""
+    is_text, issues = text.startswith('"'), found(with_text(compiled, feature.name, text), compiled)
+    if feature.labels:
+        code = RejectionCode.IMPOSSIBLE_CODE if is_text else RejectionCode.WRONG_TYPE
+        assert [(code, f"/{feature.name}")] == issues
+    elif text != "63":
+        assert [(RejectionCode.WRONG_TYPE, f"/{feature.name}")] == issues
 
 
-@pytest.mark.parametrize("field", FEATURE_NAMES)
+@each_field
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
-def test_a_number_must_be_finite(field: str, text: str) -> None:
+def test_a_number_must_be_finite(compiled: CompiledTable, feature: Feature, text: str) -> None:
     """NaN, Infinity and -Infinity, which some JSON writers use, are distinguished from malformed JSON."""
-    assert [(RejectionCode.NOT_FINITE, f"/{field}")] == found(with_text(field, text))
+    code = RejectionCode.WRONG_TYPE if feature.labels else RejectionCode.NOT_FINITE
+    assert [(code, f"/{feature.name}")] == found(with_text(compiled, feature.name, text), compiled)
 
 
-@pytest.mark.parametrize("feature", OPTIONAL, ids=lambda feature: feature.name)
-def test_a_missing_value_is_none(feature: Any) -> None:
-    """Null and each code for "not measured" are returned as None."""
+@each_field
+def test_a_value_that_is_not_measured_is_none(compiled: CompiledTable, feature: Feature) -> None:
+    """Null and each code for "not measured" are returned as None; null in a required field is rejected."""
     sent = [None, *feature.missing, *(float(code) for code in feature.missing)]
-    verdicts = [validate(record(**{feature.name: value})) for value in sent]
-    assert [None] * len(sent) == [getattr(verdict, feature.name) for verdict in verdicts]
-
-
-@pytest.mark.parametrize("field", ["age", "sex", "cp"])
-def test_a_required_value_must_not_be_null(field: str) -> None:
-    """Age, sex and chest pain are required, so null is rejected."""
-    assert [(RejectionCode.MISSING_VALUE, f"/{field}")] == found(record(**{field: None}))
+    verdicts = [compiled.records.validate(changed(compiled, feature.name, value)) for value in sent]
+    if feature.required:
+        assert [(RejectionCode.MISSING_VALUE, f"/{feature.name}")] == [
+            (each.code, each.pointer) for each in verdicts[0]
+        ]
+    else:
+        assert [None] * len(sent) == [getattr(verdict, feature.name) for verdict in verdicts]
 
 
 @pytest.mark.parametrize("value", [0.5, 1.5])
@@ -87,13 +110,13 @@ def test_a_fraction_is_not_a_code_of_another_coding(value: float) -> None:
 @pytest.mark.parametrize("digits", [400, 4_301, 10_000])
 def test_an_integer_of_any_length_is_json(digits: int) -> None:
     """An integer with any number of digits is valid JSON: it is out of range, not unreadable."""
-    assert found(with_text("age", "9" * digits)) == [(RejectionCode.OUT_OF_RANGE, "/age")]
+    assert found(with_text(UCI, "age", "9" * digits)) == [(RejectionCode.OUT_OF_RANGE, "/age")]
 
 
 @pytest.mark.parametrize("nesting", [10, 700, 950])
 def test_the_issues_do_not_depend_on_the_caller(nesting: int) -> None:
     """A record has the same issues at every interface, however deep that interface's stack is."""
-    value = with_text("age", "[" * nesting + "]" * nesting)
+    value = with_text(UCI, "age", "[" * nesting + "]" * nesting)
     assert found(value) == at_depth(500, lambda: found(value))
 
 
@@ -131,22 +154,23 @@ def test_a_known_mistake_gets_a_hint(field: str, value: float, words: str) -> No
     assert words in issue.message
 
 
-@given(values())
-def test_pointers_lead_to_fields_of_the_contract(value: bytes) -> None:
-    """A pointer is "" or leads to a known field, whatever is sent."""
-    assert {issue.pointer for issue in issues_of(value)} <= {"", "/coding", *(f"/{name}" for name in FIELDS)}
+@each_table
+@given(data=st.data())
+def test_pointers_lead_to_fields_of_the_contract(compiled: CompiledTable, data: st.DataObject) -> None:
+    """A pointer is "" or leads to a known field, whatever is sent, and a field has one issue with each code at most."""
+    issues = found(data.draw(values(compiled.table)), compiled)
+    known = {"", "/coding", *(f"/{name}" for name in (PATIENT_ID, *compiled.table.names))}
+    assert {pointer for _, pointer in issues} <= known
+    assert len(set(issues)) == len(issues)
 
 
-@given(values())
-def test_no_issue_is_reported_twice(value: bytes) -> None:
-    """A field has at most one issue with each code."""
-    assert len(set(found(value))) == len(found(value))
-
-
-@given(st.dictionaries(st.sampled_from(["zqx-id", *FIELDS, "coding", "zqx"]), st.just("zqx-4711") | st.just(["zqx"])))
-def test_messages_reveal_nothing_of_the_record(document: dict[str, Any]) -> None:
+@each_table
+@given(data=st.data())
+def test_messages_reveal_nothing_of_the_record(compiled: CompiledTable, data: st.DataObject) -> None:
     """No text of a record appears in a message or in the text of a RecordError."""
-    issues = tuple(issues_of(json.dumps({**document, "zqx": 1}).encode()))
+    fields = st.sampled_from(["zqx-id", PATIENT_ID, *compiled.table.names, "coding", "zqx"])
+    document = data.draw(st.dictionaries(fields, st.just("zqx-4711") | st.just(["zqx"])))
+    issues = tuple(issues_of(json.dumps({**document, "zqx": 1}).encode(), compiled))
     messages = " ".join([*(issue.message for issue in issues), str(RecordError(issues))])
     assert "zqx" not in messages
 

@@ -37,6 +37,17 @@ def boosted_artifact(model_dir: Path) -> Artifact:
     return load(model_dir, "gradient_boosting")
 
 
+@pytest.fixture(scope="session")
+def flchain_artifact(flchain_dir: Path) -> Artifact:
+    """A model of another table, with codes that are texts."""
+    return load(flchain_dir)
+
+
+@pytest.fixture(scope="session")
+def flchain_scorer(flchain_artifact: Artifact) -> Scorer:
+    return Scorer(flchain_artifact)
+
+
 @pytest.fixture
 def folder(model_dir: Path, tmp_path: Path) -> Path:
     """A copy of the model directory, for tests that damage it."""

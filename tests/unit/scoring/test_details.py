@@ -14,9 +14,10 @@ from scoring.engines import build_engine
 from scoring.features import Matrix
 from scoring.model_artifact import Artifact
 from scoring.scorer import Scorer
-from tests.support.models import as_values, every_missing_pattern, plain_of, random_rows, training_data
+from tests.support.models import every_missing_pattern, plain_of, random_rows, training_data
+from tests.support.other_tables import as_lines, invented_rows
 from tests.support.outcomes import Scored, process
-from tests.support.uci import FEATURE_NAMES, OPTIONAL, UCI, groups_of, pattern_name, patterns_of
+from tests.support.uci import FEATURE_NAMES, OPTIONAL, UCI, pattern_name, patterns_of
 
 SWITCHES = [
     Details(interval, label_set, reasons, measure_next=measure_next)
@@ -27,15 +28,22 @@ SWITCHES = [
 EVERYTHING = np.vstack([training_data()[0], random_rows(100), every_missing_pattern()])
 
 
+def rows_for(scorer: Scorer) -> Matrix:
+    """Return patients of the scorer's table, complete and not."""
+    return EVERYTHING if scorer.compiled.table == UCI.table else invented_rows(scorer.compiled, 300)
+
+
 def scores_of(rows: Matrix, scorer: Scorer) -> list[Score]:
-    outcomes = process(as_values(rows), [None] * len(rows), scorer)
+    sent = [{"patient_id": "p", **scorer.compiled.table.fields_of(row)} for row in rows.tolist()]
+    outcomes = process(as_lines(sent), [None] * len(rows), scorer)
     return [decode_score(outcome.value) for outcome in outcomes if isinstance(outcome, Scored)]
 
 
-@pytest.mark.parametrize("name", ["scorer", "pattern_scorer"])
+@pytest.mark.parametrize("name", ["scorer", "pattern_scorer", "flchain_scorer"])
 def test_risk_lies_in_its_interval(name: str, request: pytest.FixtureRequest) -> None:
     """To the last printed digit, even if the risk is close to 0 or 1."""
-    for score in scores_of(EVERYTHING, request.getfixturevalue(name)):
+    scorer: Scorer = request.getfixturevalue(name)
+    for score in scores_of(rows_for(scorer), scorer):
         assert isinstance(score.interval, tuple)
         low, high = score.interval
         assert 0 <= low <= score.risk <= high <= 1
@@ -99,14 +107,14 @@ def test_measure_next_lists_the_fields_that_reduce_uncertainty_most(
         assert score.measure_next == tuple(FEATURE_NAMES[OPTIONAL[bit]] for bit in best)
 
 
-@pytest.mark.parametrize("name", ["scorer", "pattern_scorer", "forest_scorer"])
-def test_label_set_follows_the_limits_of_the_pattern(name: str, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("fixture", ["linear_artifact", "pattern_artifact", "forest_artifact", "flchain_artifact"])
+def test_label_set_follows_the_limits_of_the_pattern(fixture: str, request: pytest.FixtureRequest) -> None:
     """A label is in the set if the risk is within its class's limit; a set is never empty."""
-    scorer: Scorer = request.getfixturevalue(name)
-    fixture = {"scorer": "linear_artifact", "pattern_scorer": "pattern_artifact", "forest_scorer": "forest_artifact"}
-    limits = plain_of(request.getfixturevalue(fixture[name])).uncertainty.label_limits
-    own = limits[patterns_of(EVERYTHING), groups_of(EVERYTHING)].tolist()
-    for score, (highest, lowest) in zip(scores_of(EVERYTHING, scorer), own, strict=True):
+    artifact: Artifact = request.getfixturevalue(fixture)
+    scorer, limits = Scorer(artifact), plain_of(artifact).uncertainty.label_limits
+    rows, compiled = rows_for(scorer), scorer.compiled
+    own = limits[compiled.patterns.of(rows), compiled.groups.of(rows)].tolist()
+    for score, (highest, lowest) in zip(scores_of(rows, scorer), own, strict=True):
         plausible = tuple(label for label, is_so in ((0, score.risk <= highest), (1, score.risk >= lowest)) if is_so)
         assert score.label_set == (None if highest != highest else plausible or (0, 1))  # noqa: PLR0124  # NaN
 
@@ -119,14 +127,15 @@ def test_forest_returns_null_for_what_it_cannot_know(forest_scorer: Scorer) -> N
     assert (isinstance(complete.label_set, tuple), gaps.label_set) == (True, None)
 
 
-@pytest.mark.parametrize("fixture", ["linear_artifact", "pattern_artifact"])
+@pytest.mark.parametrize("fixture", ["linear_artifact", "pattern_artifact", "flchain_artifact"])
 def test_reasons_are_the_strongest_contributions(fixture: str, request: pytest.FixtureRequest) -> None:
     """The fields with the largest contributions to the log-odds come first, exact to three decimals."""
     artifact: Artifact = request.getfixturevalue(fixture)
-    engine = build_engine(artifact, UCI).engine
-    found = engine.explain(EVERYTHING).contributions
+    scorer = Scorer(artifact)
+    engine, rows = build_engine(artifact, scorer.compiled).engine, rows_for(scorer)
+    found = engine.explain(rows).contributions
     assert found is not None
-    for score, row in zip(scores_of(EVERYTHING, Scorer(artifact)), np.round(found, 3).tolist(), strict=True):
+    for score, row in zip(scores_of(rows, scorer), np.round(found, 3).tolist(), strict=True):
         by_strength = sorted(zip(engine.fields, row, strict=True), key=lambda pair: -abs(pair[1]))[:3]
         assert score.reasons == tuple(Reason(name, log_odds) for name, log_odds in by_strength)
 

@@ -14,6 +14,7 @@ import pytest
 from heartstream.demo.patients import Record
 from runtime import events, metrics
 from schemas.errors import ArtifactError
+from scoring.compiled_table import CompiledTable
 from scoring.drift import ENOUGH_RECORDS, Drift, Window
 from scoring.drift_reference import FieldReference, Histogram, Reference
 from scoring.features import Matrix
@@ -22,31 +23,36 @@ from scoring.model_manager import ModelManager
 from scoring.scorer import Scorer
 from tests.support.drift import INPUTS, SCORES, drifting, patients_of
 from tests.support.outcomes import Rejected, process
+from tests.support.tables import each_table
 from tests.support.uci import FEATURE_NAMES, UCI
 
 MODELS = ("logistic_regression", "pattern_submodels", "random_forest", "gradient_boosting")
-RANGE = dict.fromkeys(FEATURE_NAMES, (0.0, 10.0))
 TENTHS = Histogram(tuple(float(edge) for edge in range(1, 10)), (30,) * 10)
-EVEN = Reference(
-    "heartstream-reference/1",
-    300,
-    dict.fromkeys(FEATURE_NAMES, FieldReference(TENTHS, 0)),
-    {"m": Histogram(tuple(edge / 10 for edge in TENTHS.edges), TENTHS.counts)},
-)
 
 
-def even(seed: int, records: int) -> Matrix:
-    """Draw records from the uniform distribution of `EVEN`."""
-    return np.random.default_rng(seed).uniform(0, 10, (records, len(FEATURE_NAMES)))
+def even_reference(compiled: CompiledTable = UCI) -> Reference:
+    """Return the reference of training patients whose fields, and risks in tenths, are uniform from 0 to 10."""
+    return Reference(
+        "heartstream-reference/1",
+        300,
+        dict.fromkeys(compiled.table.names, FieldReference(TENTHS, 0)),
+        {"m": Histogram(tuple(edge / 10 for edge in TENTHS.edges), TENTHS.counts)},
+    )
 
 
-def window(records: int = 1_000) -> Window:
-    return Window(EVEN, "m", RANGE, records, UCI)
+def even(seed: int, records: int, compiled: CompiledTable = UCI) -> Matrix:
+    """Draw records from the uniform distribution of `even_reference`."""
+    return np.random.default_rng(seed).uniform(0, 10, (records, len(compiled.table.names)))
 
 
-def noted(rows: Matrix, batch: int = 10) -> Drift:
+def window(records: int = 1_000, compiled: CompiledTable = UCI) -> Window:
+    ranges = dict.fromkeys(compiled.table.names, (0.0, 10.0))
+    return Window(even_reference(compiled), "m", ranges, records, compiled)
+
+
+def noted(rows: Matrix, batch: int = 10, compiled: CompiledTable = UCI) -> Drift:
     """Add these rows to a window; their first column is also their risk in tenths."""
-    seen = window()
+    seen = window(compiled=compiled)
     for first in range(0, len(rows), batch):
         part = rows[first : first + batch]
         seen.add(part, np.nan_to_num(part[:, 0]) / 10)
@@ -95,28 +101,32 @@ def test_random_variation_is_not_drift() -> None:
     assert values.mean() < 0.02
 
 
-def test_a_shift_is_reported_for_its_field_only() -> None:
+@each_table
+def test_a_shift_is_reported_for_its_field_only(compiled: CompiledTable) -> None:
     """One field's values move by a third of their range; the others stay."""
-    rows = even(1, 1_000)
+    rows = even(1, 1_000, compiled)
     rows[:, 4] = np.clip(rows[:, 4] + 3, 0, 10)
-    psi = noted(rows).psi
-    assert [name for name, value in psi.items() if value is None or value > 0.25] == [FEATURE_NAMES[4]]
+    psi = noted(rows, compiled=compiled).psi
+    assert [name for name, value in psi.items() if value is None or value > 0.25] == [compiled.table.names[4]]
 
 
-def test_missing_values_are_reported_apart_from_measured_ones() -> None:
+@each_table
+def test_missing_values_are_reported_apart_from_measured_ones(compiled: CompiledTable) -> None:
     """A field that half of the records lack has a missing ratio of a half, and no PSI."""
-    rows = even(2, 1_000)
-    rows[::2, 7] = np.nan
-    drift = noted(rows)
-    assert drift.missing == {name: 0.5 if name == FEATURE_NAMES[7] else 0.0 for name in FEATURE_NAMES}
-    assert (drift.psi[FEATURE_NAMES[7]] or 0) < 0.1
+    names, rows = compiled.table.names, even(2, 1_000, compiled)
+    rows[::2, 6] = np.nan
+    drift = noted(rows, compiled=compiled)
+    assert drift.missing == {name: 0.5 if name == names[6] else 0.0 for name in names}
+    assert (drift.psi[names[6]] or 0) < 0.1
 
 
-def test_the_out_of_range_ratio_counts_measured_values() -> None:
+@each_table
+def test_the_out_of_range_ratio_counts_measured_values(compiled: CompiledTable) -> None:
     """Of 500 measured values 100 are above and 100 below the range."""
-    rows = even(3, 1_000)
+    names, rows = compiled.table.names, even(3, 1_000, compiled)
     rows[:500, 5], rows[500:600, 5], rows[600:700, 5] = np.nan, 11, -1
-    assert noted(rows).out_of_range == {name: 0.4 if name == FEATURE_NAMES[5] else 0.0 for name in FEATURE_NAMES}
+    found = noted(rows, compiled=compiled).out_of_range
+    assert found == {name: 0.4 if name == names[5] else 0.0 for name in names}
 
 
 def test_shifted_risks_are_reported() -> None:
@@ -190,7 +200,7 @@ def test_a_window_of_zero_records_disables_drift(model_dir: Path) -> None:
 
 def broken() -> Iterable[tuple[str, object]]:
     """Yield invalid references, with what is wrong."""
-    document = msgspec.to_builtins(EVEN)
+    document = msgspec.to_builtins(even_reference())
     field, fields = document["fields"]["age"], document["fields"]
     yield "other schema", {**document, "schema": "heartstream-reference/9"}
     yield "a field is absent", {**document, "fields": {name: each for name, each in fields.items() if name != "ca"}}
