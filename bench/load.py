@@ -15,11 +15,9 @@ from bench.uci import UCI, as_matrix, blank_missing, legal_rows
 from heartstream.demo.patients import real_patients
 from runtime.kafka.topics import create_topics
 from schemas.records import PatientRecord
-from training.data.frames import features
-from training.pipeline import TrainingRequest, load_patients
 
 PARTITIONS: Final = 4
-_SEED: Final = 1988
+SEED: Final = 1988
 _FLUSH_SECONDS: Final = 120.0
 _CALL_SECONDS: Final = 10.0
 _HOLD_MILLISECONDS: Final = 600_000
@@ -40,7 +38,7 @@ def legal_patients() -> list[PatientRecord]:
     matrix = as_matrix(patients)
     blank_missing(matrix)
     legal = [patient for patient, ok in zip(patients, legal_rows(matrix).tolist(), strict=True) if ok]
-    random.Random(_SEED).shuffle(legal)  # noqa: S311  # for variety, not for secrets
+    random.Random(SEED).shuffle(legal)  # noqa: S311  # for variety, not for secrets
     return legal
 
 
@@ -53,22 +51,14 @@ def records(count: int, patients: Sequence[Fields] | None = None) -> Iterator[tu
         yield patient_id.encode(), encode({"patient_id": patient_id, **patients[number % len(patients)]})
 
 
-def own_patients(request: TrainingRequest) -> list[Fields]:
-    """Return the patients of a training run as records, shuffled the same way each time."""
-    found = load_patients(request)
-    patients = [_plain(found.compiled.table.fields_of(row)) for row in features(found.training_rows).tolist()]
-    random.Random(_SEED).shuffle(patients)  # noqa: S311  # for variety, not for secrets
-    return patients
-
-
 def _uci_patients() -> list[Fields]:
     return [
-        _plain({name: value for name, value in msgspec.structs.asdict(each).items() if name in UCI.table.by_name})
+        plain({name: value for name, value in msgspec.structs.asdict(each).items() if name in UCI.table.by_name})
         for each in legal_patients()
     ]
 
 
-def _plain(fields: Fields) -> Fields:
+def plain(fields: Fields) -> Fields:
     """Return the fields with whole numbers without a point, as real producers write them."""
     return {
         name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in fields.items()

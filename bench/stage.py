@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -15,10 +16,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from bench.load import PARTITIONS, fill, own_patients, remove_topics, tell
+from bench.load import PARTITIONS, SEED, Fields, fill, plain, remove_topics, tell
 from bench.meter import Meter
 from heartstream.brokers import Kind, docker_is_usable, running_broker
-from training.pipeline import OwnPatients, Progress, TrainingRequest, train
+from training.data.frames import features
+from training.pipeline import OwnPatients, Progress, TrainingRequest, load_patients, train
 
 AskedBroker = Kind | Literal["auto"]
 SERVERS: Final = "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
@@ -69,7 +71,7 @@ def new_stage(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heartstream-bench-")))
         request = TrainingRequest(output=folder / "model", model_version="bench", quick=True, patients=own)
-        patients = None if own is None else own_patients(request)
+        patients = None if own is None else _own_patients(request)
         training = stack.enter_context(ThreadPoolExecutor(1)).submit(train, request, until(stopping := Event()))
         # Called before the executor waits for its thread: Ctrl-C does not have to wait for a whole training.
         stack.callback(stopping.set)
@@ -82,6 +84,14 @@ def new_stage(
         tell(f"broker: {kind}; {records:,} records of {size} bytes on {partitions} partitions; {model}")
         ends = Meter(address, topic, partitions).ends()
         yield Stage(address, request.output, model, topic, ends, folder)
+
+
+def _own_patients(request: TrainingRequest) -> list[Fields]:
+    """Return the patients of a training run as records, shuffled the same way each time."""
+    found = load_patients(request)
+    patients = [plain(found.compiled.table.fields_of(row)) for row in features(found.training_rows).tolist()]
+    random.Random(SEED).shuffle(patients)  # noqa: S311  # for variety, not for secrets
+    return patients
 
 
 def until(stopping: Event) -> Progress:
