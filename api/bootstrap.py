@@ -40,7 +40,8 @@ from runtime.periodic import PeriodicCall, periodic_drift_report
 from runtime.settings import Settings
 from runtime.tracing.setup import open_tracing
 from schemas.errors import SettingsError
-from scoring.model_manager import ModelManager, ModelSource, UpdateFinder
+from scoring.model_manager import ModelManager, UpdateFinder
+from scoring.model_source import ModelSource
 from scoring.scorer import Scorer
 
 _SELF_CHECK_SECONDS: Final = 30.0

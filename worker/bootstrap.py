@@ -25,7 +25,8 @@ from runtime.settings import Settings, Telemetry
 from runtime.tracing.setup import open_tracing
 from runtime.tracing.spans import Tracing
 from schemas.errors import ArtifactError, DependencyError, SettingsError
-from scoring.model_manager import ModelManager, ModelSource, UpdateFinder, other_table
+from scoring.model_manager import ModelManager, UpdateFinder, other_table
+from scoring.model_source import ModelSource
 from scoring.pipeline import Model
 from scoring.scorer import Scorer
 from worker.agent import ScoringAgent

@@ -15,12 +15,12 @@ from scoring.compiled_table import CompiledTable
 from scoring.model_manager import (
     TRIAL_RECORDS,
     ModelManager,
-    ModelSource,
     other_table,
     recent_records,
     score_on_trial,
     score_shift,
 )
+from scoring.model_source import ModelSource
 from scoring.pipeline import DecodedBatch, Results, merged
 from scoring.scorer import Scorer
 

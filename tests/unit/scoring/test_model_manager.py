@@ -13,10 +13,11 @@ import pytest
 from heartstream.cli.model import sign
 from schemas.errors import ArtifactError
 from schemas.tables.builtin import UCI_HEART
-from scoring import model_manager
+from scoring import model_source
 from scoring.isolated_load import VerifiedModel, verify_model
 from scoring.model_artifact import Artifact, load
-from scoring.model_manager import TRIAL_RECORDS, Facts, ModelManager, ModelSource, UpdateFinder
+from scoring.model_manager import TRIAL_RECORDS, Facts, ModelManager, UpdateFinder
+from scoring.model_source import ModelSource
 from scoring.scorer import Scorer
 from tests.support.model_files import Runs, with_only_pickles
 from tests.support.models import (
@@ -168,7 +169,7 @@ def test_the_loaded_model_is_the_verified_one(
         model_link.holds(hostile)
         return verified
 
-    monkeypatch.setattr(model_manager, "verify_model", verify_and_move)
+    monkeypatch.setattr(model_source, "verify_model", verify_and_move)
     source = msgspec.structs.replace(model_link.source, public_key=keys.public if signed else None)
     assert source.load_verified().model.version == "2"
     assert not (tmp_path / "sprung").exists()
@@ -184,7 +185,7 @@ def test_a_model_that_changes_during_verification_is_refused(
         verified = verify_model(*arguments)
         return msgspec.structs.replace(verified, sha256=verified.sha256[:-1] + "g")
 
-    monkeypatch.setattr(model_manager, "verify_model", verify_another)
+    monkeypatch.setattr(model_source, "verify_model", verify_another)
     assert "changed while it was verified" in model_link.refusal()
 
 

@@ -16,7 +16,8 @@ from schemas.codec import decode_score
 from schemas.records import Source
 from scoring.batches import JsonBatch
 from scoring.model_artifact import Artifact, load
-from scoring.model_manager import TRIAL_RECORDS, ModelManager, ModelSource
+from scoring.model_manager import TRIAL_RECORDS, ModelManager
+from scoring.model_source import ModelSource
 from scoring.scorer import Scorer
 from tests.support.models import (
     Spoiled,

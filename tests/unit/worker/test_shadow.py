@@ -10,7 +10,7 @@ import pytest
 from runtime.settings import Settings
 from schemas.errors import ArtifactError
 from schemas.records import Source
-from scoring.model_manager import ModelSource
+from scoring.model_source import ModelSource
 from worker.bootstrap import create_shadow_app
 from worker.shadow import Sample
 

@@ -15,12 +15,12 @@ from training.report.sections.texts import DECISIONS, OTHER_OUTCOMES, PREPARED, 
 from training.report.sections.uci_heart import is_builtin
 
 _CHOSEN: Final = (
-    "{rows} were also used to choose the penalty of the regressions and the leaf size of the forest, and all of them "
+    "{rows} were also used to choose the penalty of the regressions and the sizes of the trees, and all of them "
     "to select the best model, so the results are slightly optimistic. Nested tuning, {where}, avoids the former bias."
 )
 _FIXED: Final = (
     "The best model was selected on the same patients, so its results are slightly optimistic. The penalty of the "
-    "regressions and the leaf size of the forest are fixed in the program."
+    "regressions and the sizes of the trees are fixed in the program."
 )
 
 
