@@ -60,6 +60,7 @@ _SLOW: Final = (
     "k8s",
     "model",
     "unit/heartstream/test_every_command.py",
+    "unit/training/test_adaptation_harm.py",
     "unit/training/test_evaluate.py",
     "unit/training/test_cross_validation.py",
     "unit/training/test_gaps.py",

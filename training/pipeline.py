@@ -18,7 +18,7 @@ from schemas.tables.feature_table import FeatureTable
 from scoring.compiled_table import CompiledTable
 from scoring.estimators import new_preprocessor
 from scoring.model_artifact import CARD_DATA_FILE, CARD_FILE, REFERENCE_FILE, REPORT_FILE, Manifest
-from training.candidates import CANDIDATES, new_pipeline
+from training.candidates import CANDIDATES, Candidate
 from training.data.checks import certain_duplicates, check_training_rows
 from training.data.dataset import SITES, file_name
 from training.data.frames import SITE, TRAINING_SITE, features, read_snapshot, read_uci, site_rows, target
@@ -32,7 +32,7 @@ from training.evaluation.leakage import refuse_implausible
 from training.evaluation.model_selection import Selection
 from training.evaluation.repeated_cv import OnStep
 from training.evaluation.results import EvaluationReport
-from training.evaluation.uncertainty import BOOTSTRAPS, measure_uncertainty
+from training.evaluation.uncertainty import measure_uncertainty
 from training.export.drift_reference import as_json, new_reference
 from training.export.model_directory import (
     FittedModels,
@@ -50,7 +50,6 @@ Progress = Callable[[str, int, int], None]
 MAX_SEED: Final = 2**32 - 1
 _STEPS: Final = len(CANDIDATES) + 3
 _TUNING_STEPS: Final = len(CANDIDATES) * FOLDS + 2
-_QUICK_BOOTSTRAPS: Final = 40
 _OTHER_FIELDS: Final = (
     ". These are the fields of the built-in table; for patients with other fields, use --table own.toml, which "
     "heartstream table init FILE -o own.toml drafts"
@@ -110,6 +109,15 @@ class TrainingRequest(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class EvaluatedFit:
+    """Fitted models that are not yet written, and their evaluation."""
+
+    models: FittedModels
+    cross_validations: tuple[CrossValidation, ...]
+    evaluation: EvaluationReport
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingResult:
     """The result of a training run. `cross_validations` has the simplest model first.
 
@@ -140,29 +148,37 @@ def train(request: TrainingRequest, progress: Progress = lambda _step, _done, _s
     step = _Steps(progress, request.steps)
     step("reading the data")
     patients = load_patients(request)
-    compiled = patients.compiled
-    check_training_rows(patients.training_rows, compiled)
-    patients, duplicates = _drop_duplicates(patients)
-    rows = patients.training_rows
-    cross_validations = cross_validate_candidates(rows, compiled, request, step)
-    inputs = EvaluationInputs(
-        compiled,
-        patients.frame,
-        patients.training_site,
-        features(rows),
-        target(rows),
-        data_entry(rows, compiled.table, patients.file),
-        request.seed,
-        request.threshold,
-        request.depth,
-    )
+    check_training_rows(patients.training_rows, patients.compiled)
+    patients, duplicates = drop_duplicates(patients)
+    inputs = evaluation_inputs(patients, request.seed, request.threshold, request.depth)
+    fitted = evaluate_and_fit(inputs, model_version, step)
+    step("writing the model")
+    manifest = write_model(request.output, fitted.models)
+    step("done")
+    table = patients.compiled.table
+    return TrainingResult(request.output, table, manifest, fitted.cross_validations, fitted.evaluation, duplicates)
+
+
+def evaluation_inputs(
+    patients: TrainingPatients,
+    seed: int,
+    threshold: float,
+    depth: EvaluationDepth,
+    candidates: tuple[Candidate, ...] = CANDIDATES,
+) -> EvaluationInputs:
+    """Return the inputs of `evaluate_and_fit`, for checked patients without duplicates."""
+    rows, compiled = patients.training_rows, patients.compiled
+    data, site = data_entry(rows, compiled.table, patients.file), patients.training_site
+    matrix, labels = features(rows), target(rows)
+    return EvaluationInputs(compiled, patients.frame, site, matrix, labels, data, seed, threshold, depth, candidates)
+
+
+def evaluate_and_fit(inputs: EvaluationInputs, model_version: str, step: OnStep) -> EvaluatedFit:
+    """Cross-validate, evaluate and fit the candidates. Raises ArtifactError for implausibly good results."""
+    cross_validations = cross_validate_candidates(inputs, step)
     evaluation = evaluate_candidates(inputs, cross_validations, step)
     step("fitting on all rows")
-    models = fit(inputs, cross_validations, evaluation, request, model_version)
-    step("writing the model")
-    manifest = write_model(request.output, models)
-    step("done")
-    return TrainingResult(request.output, compiled.table, manifest, cross_validations, evaluation, duplicates)
+    return EvaluatedFit(fit(inputs, cross_validations, evaluation, model_version), cross_validations, evaluation)
 
 
 class _Steps:
@@ -218,7 +234,7 @@ def load_patients(request: TrainingRequest) -> TrainingPatients:
     return TrainingPatients(UCI, frame, TRAINING_SITE, file_name(TRAINING_SITE))
 
 
-def _drop_duplicates(patients: TrainingPatients) -> tuple[TrainingPatients, int]:
+def drop_duplicates(patients: TrainingPatients) -> tuple[TrainingPatients, int]:
     """Drop training rows that repeat an earlier one; return how many were dropped."""
     frame, site = patients.frame, patients.training_site
     rows = frame if site is None else frame[frame[SITE] == site]
@@ -227,20 +243,14 @@ def _drop_duplicates(patients: TrainingPatients) -> tuple[TrainingPatients, int]
     return msgspec.structs.replace(patients, frame=kept), len(dropped)
 
 
-def cross_validate_candidates(
-    rows: pd.DataFrame, compiled: CompiledTable, request: TrainingRequest, step: OnStep
-) -> tuple[CrossValidation, ...]:
+def cross_validate_candidates(inputs: EvaluationInputs, step: OnStep) -> tuple[CrossValidation, ...]:
     """Cross-validate all candidates, simplest first. Raises ArtifactError for implausibly good results."""
-    matrix, labels = features(rows), target(rows)
-    results = []
-    for candidate in CANDIDATES:
-        step(f"cross-validating {candidate.name}")
-        pipeline = new_pipeline(candidate.new(compiled, request.seed), compiled)
-        result = cross_validate(
-            candidate.name, pipeline, matrix, labels, seed=request.seed, threshold=request.threshold
-        )
-        metrics, known = result.metrics, compiled.table.plausible
-        refuse_implausible(candidate.name, metrics["roc_auc"].mean, metrics["accuracy"].mean, labels, known)
+    labels, known, results = inputs.labels, inputs.compiled.table.plausible, []
+    for name, pipeline in inputs.pipelines.items():
+        step(f"cross-validating {name}")
+        result = cross_validate(name, pipeline, inputs.matrix, labels, seed=inputs.seed, threshold=inputs.threshold)
+        metrics = result.metrics
+        refuse_implausible(name, metrics["roc_auc"].mean, metrics["accuracy"].mean, labels, known)
         results.append(result)
     return tuple(results)
 
@@ -266,18 +276,17 @@ def fit(
     inputs: EvaluationInputs,
     cross_validations: Sequence[CrossValidation],
     evaluation: EvaluationReport,
-    request: TrainingRequest,
     model_version: str,
 ) -> FittedModels:
     """Fit the preprocessor and all candidates on all training rows."""
-    matrix, labels, compiled = inputs.matrix, inputs.labels, inputs.compiled
-    bootstraps = _QUICK_BOOTSTRAPS if request.quick else BOOTSTRAPS
+    matrix, labels, compiled, seed = inputs.matrix, inputs.labels, inputs.compiled, inputs.seed
+    bootstraps = inputs.depth.interval_bootstraps
     preprocessor = new_preprocessor(compiled.columns).fit(matrix)
     preprocessed = preprocessor.transform(matrix)
     models = []
-    for candidate, result in zip(CANDIDATES, cross_validations, strict=True):
-        classifier = candidate.new(compiled, request.seed).fit(preprocessed, labels)
-        uncertainty = measure_uncertainty(classifier, preprocessed, matrix, labels, compiled, request.seed, bootstraps)
+    for candidate, result in zip(inputs.candidates, cross_validations, strict=True):
+        classifier = candidate.new(compiled, seed).fit(preprocessed, labels)
+        uncertainty = measure_uncertainty(classifier, preprocessed, matrix, labels, compiled, seed, bootstraps)
         models.append(TrainedModel(candidate.name, classifier, uncertainty, result.metrics))
     return FittedModels(
         compiled,
@@ -286,8 +295,8 @@ def fit(
         evaluation.selection.best,
         matrix,
         inputs.data,
-        seed=request.seed,
-        threshold=request.threshold,
+        seed=seed,
+        threshold=inputs.threshold,
         model_version=model_version,
         documents={
             **_documents(evaluation, preprocessor, models, compiled, model_version),

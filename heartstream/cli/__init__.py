@@ -8,6 +8,7 @@ from io import TextIOWrapper
 from cyclopts import App
 
 from heartstream.cli import (
+    adapt,
     api_key,
     compare,
     data,
@@ -42,6 +43,7 @@ app.command(table.app)
 app.command(train.train)
 app.command(evaluate.evaluate)
 model.app.command(evidence.evidence)
+app.command(adapt.adapt)
 app.command(model.app)
 app.command(explain.explain)
 app.command(score.score)

@@ -1,4 +1,4 @@
-"""`heartstream model`: check, sign, promote and recalibrate models."""
+"""`heartstream model`: check, sign and promote models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from heartstream.cli.options import DEFAULT_TEXT_OPTIONS, Flag, LabelledOptions
+from heartstream.cli.options import Flag
 from heartstream.optional_deps import train_extra
 from heartstream.terminal.exit_codes import errors_to_exit_codes
 from heartstream.terminal.printable import printable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _STORE: Final = Path("models")
 _MLFLOW: Final = Path("mlflow")
 
-app = App(name="model", help="Check, sign, promote and recalibrate models.")
+app = App(name="model", help="Check, sign and promote models.")
 
 
 @app.command
@@ -83,50 +83,6 @@ def sign(folder: Path, /, *, key: Path) -> None:
         except OSError as error:
             raise DependencyError(f"cannot sign {folder}: {error.filename}: {error.strerror}") from error
         sys.stdout.write(f"signed {folder / MANIFEST_FILE}\n")
-
-
-@app.command
-def recalibrate(  # a command's options
-    folder: Path,
-    /,
-    *,
-    output: Annotated[Path, Parameter(name=("--output", "-o"))],
-    data: Path | None = None,
-    outcomes: Flag = False,
-    name: str | None = None,
-    public_key: Path | None = None,
-    options: LabelledOptions = DEFAULT_TEXT_OPTIONS,
-) -> None:
-    """Recalibrate a linear model on known outcomes, by a conservative shift of its log-odds; write a new directory.
-
-    Needs 100 outcomes of both kinds, and refuses if a shift might make risks worse (docs/drift.md). The new directory
-    contains only the shifted model, documents the change in its card and in recalibration.json, and is signed and
-    promoted like any other. Opens the model's pickle, which can run code: give the public key, or trust its author.
-
-    Example: heartstream model recalibrate model --data my-hospital.csv -o recalibrate_directory
-
-    Example: heartstream model recalibrate model --data old.csv --encoding cp1252 -o recalibrate_directory
-
-    Exit codes: 0 written; 65 model or data refused, or no shift needed; 69 data or topics not readable; 78 invalid
-    settings, or the extra train is not installed.
-
-    Args:
-        folder: The model directory.
-        output: The new model directory.
-        data: Labelled patients, as for heartstream evaluate.
-        outcomes: Use this model's scores and outcomes on the topics, as heartstream outcomes does.
-        name: One of its models; by default the best one.
-        public_key: PEM file; the model must be signed with its private key.
-        options: How to read the labelled patients, as for heartstream score.
-    """
-    with errors_to_exit_codes(), train_extra():
-        from heartstream.operations.models.recalibration import recalibrate_directory  # noqa: PLC0415  # an extra
-
-        sys.stdout.write(
-            printable(
-                recalibrate_directory(folder, output, data, name, public_key, from_topics=outcomes, options=options)
-            )
-        )
 
 
 @app.command(name="list")

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from heartstream.cli.model import promote, recalibrate
+from heartstream.cli.adapt import adapt
+from heartstream.cli.model import promote
 from heartstream.demo.processes import Child
 from schemas.codec import decode_score
 from scoring.drift import ENOUGH_RECORDS
@@ -126,7 +127,7 @@ def test_a_gateway_answers_every_request_during_swaps(start: Starter, store: Sto
 def test_a_gateway_serves_a_promoted_recalibrated_model(start: Starter, model_dir: Path, tmp_path: Path) -> None:
     """The gateway reloads the promoted model, and answers with its risks and its version."""
     store, new = tmp_path / "models", tmp_path / "new"
-    recalibrate(model_dir, output=new, data=labelled("hungarian", tmp_path))
+    adapt(model_dir, output=new, data=labelled("hungarian", tmp_path), up_to="intercept")
     scorer = Scorer.from_directory(new)
     promote(str(model_dir), store=store)
     with start(MODEL__PATH=str(store / "current"), MODEL__RELOAD_INTERVAL_SECONDS="0.1") as gateway:

@@ -85,6 +85,7 @@ def validate_externally(folder: Path, name: str | None, data: LabelledData, seed
         return performance(labels[mask], risks[mask], threshold, weights)
 
     events = int(labels.sum())
+    trained_on = training_patients(scorer.manifest, data.frame, compiled.table)
     enough = min(events, len(labels) - events) >= MIN_PATIENTS
     return ExternalValidation(
         model=scorer.model.name,
@@ -94,7 +95,7 @@ def validate_externally(folder: Path, name: str | None, data: LabelledData, seed
         data_sha256=data.sha256,
         patients=len(labels),
         events=events,
-        trained_on=_trained_on(scorer.manifest, data.frame, compiled.table),
+        trained_on=None if trained_on is None else int(trained_on.sum()),
         threshold=threshold,
         share=wilson_interval(events, len(labels)),
         mean_risk=float(risks.mean()),
@@ -113,14 +114,15 @@ def _weights(patients: int, seed: int) -> npt.NDArray[np.float64]:
     return bootstrap_weights(patients, seed, min(_BOOTSTRAPS, max(_MIN_BOOTSTRAPS, _MAX_WEIGHTS // patients)))
 
 
-def _trained_on(manifest: Manifest, frame: pd.DataFrame, table: FeatureTable) -> int | None:
+def training_patients(manifest: Manifest, frame: pd.DataFrame, table: FeatureTable) -> Mask | None:
+    """Return which patients (n,) the model was trained on, None if its training rows are unknown."""
     snapshots = (read_snapshot((site,)) for site in SITES) if is_builtin(table) else ()
     candidates = (frame, *(rows.assign(site=TRAINING_SITE) for rows in (frame, *snapshots)))
     known = next((rows for rows in candidates if digest(rows) == manifest.data.sha256), None)
     if known is None:
         return None
     trained = {*row_keys(known)}
-    return sum(row in trained for row in row_keys(frame))
+    return np.array([row in trained for row in row_keys(frame)], dtype=bool)
 
 
 def _sites(frame: pd.DataFrame) -> dict[str, Mask]:

@@ -144,8 +144,13 @@ def roc_auc(labels: Labels, risks: Risks, weights: Matrix) -> Matrix:
 
 def calibration(labels: Labels, risks: Risks, weights: Matrix) -> tuple[Matrix, Matrix]:
     """Return the calibration slope (Cox), and the intercept at slope 1, for each row of weights."""
-    line = _fit(np.column_stack([np.ones(len(risks)), log_odds(risks)]), np.zeros(len(risks)), labels, weights)
-    return line[:, 1], intercept_shift(labels, risks, weights)
+    return calibration_line(labels, risks, weights)[:, 1], intercept_shift(labels, risks, weights)
+
+
+def calibration_line(labels: Labels, risks: Risks, weights: Matrix) -> Matrix:
+    """Return intercept and slope (rows, 2) of the logistic recalibration of log-odds, for each row of weights."""
+    design = np.column_stack([np.ones(len(risks)), log_odds(risks)])
+    return _fit(design, np.zeros(len(risks)), labels, weights)
 
 
 def log_odds(risks: Risks) -> Risks:

@@ -1,4 +1,4 @@
-"""Recalibration: whether to shift the log-odds of all risks, by how much, and the harm that such shifts do.
+"""Recalibration: whether to shift the log-odds of all risks, by how much, and the harm that such shifts do; their line.
 
 The maximum-likelihood shift makes the mean risk equal the observed prevalence. Large estimates from few outcomes are
 mostly chance, and applying them makes risks worse (winner's curse). So a proposal only goes to the limit of the shift's
@@ -17,7 +17,7 @@ import numpy as np
 from scoring.logistic import logistic
 from training.arrays import Risks
 from training.estimates import Z_95, Estimate, with_both_outcomes
-from training.evaluation.metrics import intercept_shift, log_losses, log_odds
+from training.evaluation.metrics import calibration_line, intercept_shift, log_losses, log_odds
 
 if TYPE_CHECKING:
     # `heartstream outcomes` proposes where there is no pandas.
@@ -79,6 +79,22 @@ class Harm(msgspec.Struct, frozen=True):
     possible: float
 
 
+class Line(msgspec.Struct, frozen=True):
+    """What a recalibration makes of log-odds: `intercept` + `slope` * log-odds.
+
+    `error` is the standard error of the result: of a slope, the largest for any of the patients that it was fitted on.
+    """
+
+    intercept: float
+    slope: float = 1.0
+    error: float = 0.0
+
+    def risks(self, risks: Risks) -> Risks:
+        """Return the recalibrated risks."""
+        moved: Risks = logistic(self.intercept + self.slope * log_odds(risks))
+        return moved
+
+
 class _Shifts(NamedTuple):
     """By row of weights: the estimated shift, its standard error, its limit nearest 0, and Brier scores."""
 
@@ -112,8 +128,24 @@ def shift_interval(labels: Labels, risks: Risks) -> Estimate | None:
 
 def shift_risks(risks: Risks, by: float) -> Risks:
     """Return the risks with their log-odds shifted."""
-    moved: Risks = logistic(log_odds(risks) + by)
-    return moved
+    return Line(by).risks(risks)
+
+
+def certain_shift(labels: Labels, risks: Risks) -> Line:
+    """Return the shift that is proposed, for any number of outcomes: 0 if its 98% interval includes 0."""
+    found = _estimate_shifts(labels, risks, np.ones((1, len(labels))))
+    return Line(float(found.limit[0]), error=float(found.error[0]))
+
+
+def fit_line(labels: Labels, risks: Risks) -> Line:
+    """Return the logistic recalibration of the risks (n,) by maximum likelihood. Its error is robust, as a shift's."""
+    intercept, slope = (float(each) for each in calibration_line(labels, risks, np.ones((1, len(labels))))[0])
+    design = np.column_stack([np.ones(len(risks)), log_odds(risks)])
+    moved = Line(intercept, slope).risks(risks)
+    bread = np.linalg.inv((design.T * (moved * (1 - moved))) @ design)
+    covariance = bread @ ((design.T * np.square(labels - moved)) @ design) @ bread
+    variances = ((design @ covariance) * design).sum(axis=1)
+    return Line(intercept, slope, float(np.sqrt(variances.max())))
 
 
 def _estimate_shifts(labels: Labels, risks: Risks, weights: Matrix) -> _Shifts:

@@ -26,7 +26,6 @@ from training.candidates import is_linear, linear_of, penalty_of
 from training.estimates import MIN_PATIENTS, bootstrap_weights
 from training.evaluation.cross_validation import stratified_folds
 
-BOOTSTRAPS: Final = 200
 _DECIMALS: Final = 4
 _TAILS: Final = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)
 _OUTCOMES: Final = (0, 1)

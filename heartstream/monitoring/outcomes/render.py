@@ -33,10 +33,10 @@ _ADVICE: Final = {
     Advice.LEAVE: "Do not recalibrate: these outcomes do not show with 98% confidence that risks are off on average.",
     Advice.RECALIBRATE: "Recalibrate: risks are off on average; the proposed shift is the 98% confidence limit nearest "
     "to 0. In simulations on three other hospitals, a shift proposed by this rule made risks worse in at most "
-    f"{MAX_HARM * 100:.0f} of 100 cases (docs/drift.md). First find out why they are off; then train with these "
-    "patients, or apply the shift: heartstream model recalibrate.",
+    f"{MAX_HARM * 100:.0f} of 100 cases (docs/drift.md). First find out why they are off; then adapt the model to "
+    "these patients: heartstream adapt --data, or --outcomes for the shift.",
     Advice.LOOK_CLOSER: "Investigate: risks are off on average, but a shift would not improve them. Their order or "
-    "spread is wrong, too: train with these patients.",
+    "spread is wrong, too: heartstream adapt --data.",
 }
 
 

@@ -1,1 +1,1 @@
-"""The model store that workers and gateways serve from, and recalibration."""
+"""The model store that workers and gateways serve from, and adaptation."""

@@ -70,10 +70,10 @@ def run(harness: DlqHarness, *arguments: str) -> subprocess.CompletedProcess[str
     )
 
 
-def recalibrated(harness: DlqHarness, model: Path, output: Path) -> subprocess.CompletedProcess[str]:
-    told = ("recalibrate", str(model), "--outcomes", "--name", MODEL["HEARTSTREAM_MODEL__NAME"], "-o", str(output))
+def adapted(harness: DlqHarness, model: Path, output: Path) -> subprocess.CompletedProcess[str]:
+    options = ("--outcomes", "--name", MODEL["HEARTSTREAM_MODEL__NAME"], "--up-to", "intercept", "-o", str(output))
     return subprocess.run(
-        [sys.executable, "-m", "heartstream", "model", *told],
+        [sys.executable, "-m", "heartstream", "adapt", str(model), *options],
         env=harness.environment,
         capture_output=True,
         text=True,
@@ -113,8 +113,8 @@ def test_metrics_equal_those_computed_directly(
     assert of_model["proposal"]["shift"]["value"] == pytest.approx(proposed.shift.value)
     assert of_model["proposal"]["advice"] == proposed.advice == advice
     assert set(told["left_out"].values()) == {0}
-    written = recalibrated(harness, workers.model_dir, tmp_path / "new")
-    assert written.returncode == (0 if advice is Advice.RECALIBRATE else 65), written.stderr
+    written = adapted(harness, workers.model_dir, tmp_path / "new")
+    assert written.returncode == (0 if advice is Advice.RECALIBRATE else 1), written.stderr
     if advice is Advice.RECALIBRATE:
         new = Scorer.from_directory(tmp_path / "new")
         assert new.risks(features(frame)) == pytest.approx(shift_risks(risks, proposed.proposed), abs=2e-6)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from heartstream.cli.model import recalibrate
+from heartstream.cli.adapt import adapt
 from runtime.kafka.topics import create_topics
 from schemas.codec import decode_score
 from scoring.model_artifact import load
@@ -43,11 +43,11 @@ def test_scores_of_a_stream_are_verified(harness: VerifyHarness, guarantee: str,
 def test_scores_of_a_recalibrated_model_are_verified(
     harness: VerifyHarness, guarantee: str, model_dir: Path, tmp_path: Path
 ) -> None:
-    """They name the directory that `model recalibrate` wrote, which verifies each of them."""
+    """They name the directory that `adapt` wrote, which verifies each of them."""
     models = tmp_path / "models"
     models.mkdir()
     read_snapshot(["hungarian"]).to_csv(tmp_path / "hungarian.csv", index=False)
-    recalibrate(model_dir, output=models / "recalibrated", data=tmp_path / "hungarian.csv")
+    adapt(model_dir, output=models / "recalibrated", data=tmp_path / "hungarian.csv", up_to="intercept")
     made, base = Scorer.from_directory(models / "recalibrated"), load(model_dir).model
     settings = {"HEARTSTREAM_MODEL__PATH": str(models / "recalibrated")}
     harness.scored(920, HEARTSTREAM_WORKER__PROCESSING_GUARANTEE=guarantee, **settings)

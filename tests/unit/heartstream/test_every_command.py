@@ -47,7 +47,7 @@ READ_A_MODEL = [
     ("model", "evidence", "model"),
     ("model", "sign", "model", "--key", "model.key"),
     ("model", "promote", "model"),
-    ("model", "recalibrate", "model", "-o", "recalibrated", "--data", LABELLED),
+    ("adapt", "model", "-o", "adapted", "--data", LABELLED),
 ]
 ASK_A_BROKER = [
     ("dlq", "list"),
@@ -58,7 +58,7 @@ ASK_A_BROKER = [
     ("drift", "--topic", "10"),
     ("compare",),
     ("outcomes",),
-    ("model", "recalibrate", "model", "-o", "recalibrated", "--outcomes"),
+    ("adapt", "model", "-o", "adapted", "--outcomes"),
 ]
 
 

@@ -24,8 +24,8 @@ COUNTED: Final = (
     "The bias is estimated from 20 patients."
 )
 RECALIBRATION: Final = (
-    "Compare risks with the outcomes of at least 100 local patients, and recalibrate the intercept where the evidence "
-    "suffices (heartstream model recalibrate). Until then, do not read a risk as a probability for local patients."
+    "Compare risks with the outcomes of at least 100 local patients, and adapt the model as far as they support: "
+    "recalibrated, or refitted (heartstream adapt). Until then, do not read a risk as a probability for local patients."
 )
 REGULATION: Final = (
     "Whether software like this is a medical device depends on its intended use (EU MDR rule 11; FDA, Clinical "
