@@ -151,6 +151,7 @@ def _adaptation(artifact: Artifact, evidence: Evidence, result: AdaptationResult
         findings=result.findings,
         line=ladder.line,
         shift=ladder.shift.shift,
+        refit_size=ladder.refit_size,
     )
 
 

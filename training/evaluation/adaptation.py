@@ -35,6 +35,7 @@ from training.evaluation.recalibration import (
     fit_line,
     propose_shift,
 )
+from training.sample_size import SampleSize, parameter_count, required_patients, sample_size
 
 REPEATS: Final = 4
 """Cross-validations of every rung; their losses are averaged by patient."""
@@ -88,7 +89,8 @@ class Ladder(msgspec.Struct, frozen=True):
 
     `rungs` are those that were tried, in ascending order; `not_tried` says why the others were not. `prevalence` are
     the figures of predicting the prevalence for everybody, and its gain over the best rung. `line` is what the rung
-    makes of log-odds, None for a refit. `shift` is the proposal behind the intercept.
+    makes of log-odds, None for a refit. `shift` is the proposal behind the intercept. `refit_size` has the
+    patients that a refit of its performance needs by Riley's criteria; None if it was not tried.
     """
 
     decision: Rung
@@ -98,6 +100,7 @@ class Ladder(msgspec.Struct, frozen=True):
     line: Line | None
     slope: float
     shift: Proposal
+    refit_size: SampleSize | None
 
     def of(self, rung: str) -> RungResult:
         """Return the figures of a rung that was tried."""
@@ -162,7 +165,9 @@ def climb(patients: LocalPatients, local: LocalModel, seed: int, up_to: Rung | N
     `up_to` is the highest rung to try; by default it is the highest that the patients suffice for. Blocks for seconds.
     Raises DataError, with the number needed, if they do not suffice for `up_to`, or for anything.
     """
-    not_tried = _check_size(patients, up_to)
+    _check_size(patients.labels)
+    parameters = parameter_count(local.compiled)
+    not_tried = _not_tried(patients, parameters, up_to)
     slope = fit_line(patients.labels, patients.risks)
     if slope.slope <= 0:
         not_tried.setdefault(Rung.SLOPE, "the ranking is reversed, and a slope below 0 would reverse every reason")
@@ -178,9 +183,9 @@ def climb(patients: LocalPatients, local: LocalModel, seed: int, up_to: Rung | N
         Rung.SLOPE: slope,
     }
     refused = prevalence.gains[best].low > 0
-    return Ladder(
-        Rung.REFUSE if refused else best, found, not_tried, prevalence, lines.get(best), slope.slope, proposal
-    )
+    decision, line = Rung.REFUSE if refused else best, lines.get(best)
+    size = None if Rung.REFIT in not_tried else sample_size(patients.labels, parameters, found[-1].log_loss)
+    return Ladder(decision, found, not_tried, prevalence, line, slope.slope, proposal, size)
 
 
 def _highest(found: Sequence[RungResult], proposal: Proposal) -> Rung:
@@ -195,26 +200,32 @@ def improves_on_all(result: RungResult) -> bool:
     return all(gain.low > 0 for gain in result.gains.values())
 
 
-def _check_size(patients: LocalPatients, up_to: Rung | None) -> dict[str, str]:
-    """Return why rungs are not tried. Raises DataError if the patients do not suffice."""
-    events = int(patients.labels.sum())
+def _check_size(labels: Labels) -> None:
+    events = int(labels.sum())
+    if len(labels) < MIN_OUTCOMES or min(events, len(labels) - events) < FOLDS:
+        raise DataError(
+            f"{len(labels)} patients, {events} with the outcome, are too few: an adaptation needs {MIN_OUTCOMES}, at "
+            f"least {FOLDS} of them of either outcome"
+        )
+
+
+def _not_tried(patients: LocalPatients, parameters: int, up_to: Rung | None) -> dict[str, str]:
+    """Return why rungs are not tried. Raises DataError if that concerns `up_to`."""
+    events, reasons = int(patients.labels.sum()), dict[str, str]()
     fewest = min(events, len(patients.labels) - events)
-    have = f"{len(patients.labels)} patients, {events} with the outcome, are too few"
-    if len(patients.labels) < MIN_OUTCOMES or fewest < FOLDS:
-        raise DataError(f"{have}: an adaptation needs {MIN_OUTCOMES}, at least {FOLDS} of them of either outcome")
-    needed = {Rung.SLOPE: MIN_PATIENTS, Rung.REFIT: MIN_PER_OUTCOME}
-    not_tried: dict[str, str] = {
-        rung: f"it needs {count} patients of either outcome, there are {fewest}"
-        for rung, count in needed.items()
-        if fewest < count
-    }
+    if fewest < MIN_PATIENTS:
+        reasons[Rung.SLOPE] = f"it needs {MIN_PATIENTS} patients of either outcome, there are {fewest}"
+    if fewest < MIN_PER_OUTCOME:
+        required = required_patients(events / len(patients.labels), parameters)
+        useful = f"a useful one about {required} patients (Riley's criteria)"
+        reasons[Rung.REFIT] = f"it needs {MIN_PER_OUTCOME} patients of either outcome, there are {fewest}, and {useful}"
     if patients.columns is None:
-        not_tried[Rung.REFIT] = "it needs the fields of the patients: --data"
-    if up_to in not_tried:
-        raise DataError(f"{have} for {up_to}: {not_tried[up_to]}")
+        reasons[Rung.REFIT] = "it needs the fields of the patients: --data"
+    if up_to in reasons:
+        raise DataError(f"{up_to} is not possible with {len(patients.labels)} patients: {reasons[up_to]}")
     order = list(Rung)
     above = order[order.index(up_to) + 1 : -1] if up_to else []
-    return {**not_tried, **dict.fromkeys(above, f"it is above {up_to}")}
+    return {**reasons, **dict.fromkeys(above, f"it is above {up_to}")}
 
 
 def _out_of_fold(rungs: Sequence[str], patients: LocalPatients, local: LocalModel, seed: int) -> Mapping[str, Matrix]:

@@ -142,7 +142,7 @@ def fit_line(labels: Labels, risks: Risks) -> Line:
     intercept, slope = (float(each) for each in calibration_line(labels, risks, np.ones((1, len(labels))))[0])
     design = np.column_stack([np.ones(len(risks)), log_odds(risks)])
     moved = Line(intercept, slope).risks(risks)
-    bread = np.linalg.inv((design.T * (moved * (1 - moved))) @ design)
+    bread = np.linalg.pinv((design.T * (moved * (1 - moved))) @ design)
     covariance = bread @ ((design.T * np.square(labels - moved)) @ design) @ bread
     variances = ((design @ covariance) * design).sum(axis=1)
     return Line(intercept, slope, float(np.sqrt(variances.max())))

@@ -17,6 +17,7 @@ from training.evaluation.results import EvaluationReport
 from training.report.equation import Equation
 from training.report.markdown import interval, table
 from training.report.model_card import Card, as_markdown
+from training.sample_size import SampleSize
 
 ADAPTATION_FILE: Final = "adaptation.json"
 ADAPTATION_SCHEMA: Final = "heartstream-adaptation/1"
@@ -28,9 +29,11 @@ class Adaptation(msgspec.Struct, frozen=True):
 
     `rung` is what was done: intercept, slope or refit. `base_digest` and `base_version` identify the model directory
     that was adapted, `table` and `table_sha256` its feature table; `data_sha256` the labelled file, or the risks and
-    outcomes from the topics (`evidence`). `before` and `after` are the cross-validated figures of the model as it was
-    and of the rung; `rungs` has those of every rung that was tried. `line` is what was done to the log-odds, None for a
-    refit; `shift` is the estimated shift of the log-odds, of which the intercept's rung applies a limit.
+    outcomes from the topics (`evidence`). `validation` are the figures of the model as it was on these patients.
+    `before` and `after` are the cross-validated figures of the model as it was and of the rung; `rungs` has those of
+    every rung that was tried. `line` is what was done to the log-odds, None for a refit; `shift` is the estimated shift
+    of the log-odds, of which the intercept's rung applies a limit. `refit_size` has the patients that a refit needs by
+    Riley's criteria.
     """
 
     rung: str
@@ -53,6 +56,7 @@ class Adaptation(msgspec.Struct, frozen=True):
     findings: tuple[str, ...]
     line: Line | None
     shift: Estimate | None
+    refit_size: SampleSize | None
 
 
 class Adaptations(msgspec.Struct, frozen=True):
@@ -177,7 +181,15 @@ def findings(ladder: Ladder, patients: LocalPatients, event: str) -> tuple[str, 
             f"As it is, the model is {better} than the prevalence alone: Brier {keep.brier:.3f}, and "
             f"{ladder.prevalence.brier:.3f} when predicting {share:.0%} for everybody."
         ),
+        *_size(ladder),
     )
+
+
+def _size(ladder: Ladder) -> Iterator[str]:
+    size = ladder.refit_size
+    if size is not None and ladder.decision is Rung.REFIT:
+        required = max(size.for_shrinkage, size.for_optimism, size.for_prevalence)
+        yield f"The refit is fitted on {size.patients} patients; Riley's criteria require {required} for one as good."
 
 
 def _ranking(ladder: Ladder) -> str:

@@ -28,6 +28,7 @@ from training.data.exploration import (
     table_one,
 )
 from training.data.frames import TRAINING_SITE, digest, read_snapshot, site_rows, target
+from training.evaluation.external_validation import ExternalValidation
 from training.evaluation.results import EvaluationReport
 from training.report.figures.data import DATA_FIGURES
 from training.report.figures.model import MODEL_FIGURES
@@ -122,21 +123,29 @@ def _figure(name: str, alt: str) -> str:
     return image(f"{_PICTURES}/data/{name}.svg", alt)
 
 
-def write(model: Path, docs: Path) -> Iterator[Path]:
-    """Write all pages and figures; yield each file. Raises SystemExit for a quick run."""
+def write(model: Path, docs: Path, validations: Sequence[Path] = ()) -> Iterator[Path]:
+    """Write all pages and figures; yield each file. Raises SystemExit for a quick run.
+
+    `validations` are results of `heartstream evaluate --json` for the card's table of other hospitals.
+    """
     report = msgspec.json.decode((model / REPORT_FILE).read_bytes(), type=EvaluationReport)
     card = msgspec.json.decode((model / CARD_DATA_FILE).read_bytes(), type=Card)
     if report.full is None:
         raise SystemExit(f"{model} comes from a quick run: train without --quick")
+    external = {path.stem.capitalize(): _validation(path) for path in validations}
     frame = read_snapshot()
     yield _written(docs / DATA_PAGE, data_page(frame).encode())
-    yield _written(docs / "model-card.md", as_markdown(card, report, f"{_PICTURES}/model").encode())
+    yield _written(docs / "model-card.md", as_markdown(card, report, f"{_PICTURES}/model", external).encode())
     yield _written(docs / CARD_DATA_FILE, card.as_json())
     with style():
         for name, draw in DATA_FIGURES.items():
             yield _written(docs / _PICTURES / "data" / f"{name}.svg", as_svg(draw(frame)))
         for name, draw_model in MODEL_FIGURES.items():
             yield _written(docs / _PICTURES / "model" / f"{name}.svg", as_svg(draw_model(report, report.full)))
+
+
+def _validation(path: Path) -> ExternalValidation:
+    return msgspec.json.decode(path.read_bytes(), type=ExternalValidation)
 
 
 def _written(path: Path, content: bytes) -> Path:
@@ -151,12 +160,16 @@ def main(arguments: Sequence[str]) -> None:
         prog="python -m training.report.docs_pages",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: heartstream train --output model && python -m training.report.docs_pages model",
+        epilog=(
+            "example: heartstream train --output model && heartstream evaluate model tehran.csv --json tehran.json && "
+            "python -m training.report.docs_pages model --external tehran.json"
+        ),
     )
     parser.add_argument("model", type=Path, help="model directory of a full training run")
+    parser.add_argument("--external", type=Path, nargs="*", default=[], help="results of heartstream evaluate --json")
     parser.add_argument("--docs", type=Path, default=DOCS, help="output folder (default: docs)")
     asked = parser.parse_args(arguments)
-    for path in write(asked.model, asked.docs):
+    for path in write(asked.model, asked.docs, asked.external):
         sys.stdout.write(f"wrote {path.relative_to(asked.docs)}\n")
 
 

@@ -7,6 +7,7 @@ Sections follow Mitchell et al. (Model Cards for Model Reporting, 2019); the sel
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from schemas.tables.feature_table import Feature, FeatureTable
 from scoring.compiled_table import CompiledTable
 from scoring.model_artifact import DataEntry
 from training.candidates import MissingValues, is_linear, missing_values_of
+from training.evaluation.external_validation import ExternalValidation
 from training.evaluation.results import EvaluationReport
 from training.report.equation import Equation, equation
 from training.report.markdown import images, table
@@ -111,8 +113,16 @@ def _predictor(feature: Feature) -> str:
     return feature.meaning + (f" [{unit}]" if unit else "") + (f": {codes}" if codes else "")
 
 
-def as_markdown(card: Card, report: EvaluationReport, pictures: str | None = None) -> str:
-    """Return the card as Markdown; `pictures` is the folder of a full report's figures, relative to the page."""
+def as_markdown(
+    card: Card,
+    report: EvaluationReport,
+    pictures: str | None = None,
+    external: Mapping[str, ExternalValidation] = MappingProxyType({}),
+) -> str:
+    """Return the card as Markdown; `pictures` is the folder of a full report's figures, relative to the page.
+
+    `external` are validations of the model in further hospitals, by name.
+    """
     parts = [
         f"# Model card: {card.model}, version {card.model_version}\n",
         f"> {card.disclaimer}\n",
@@ -127,7 +137,7 @@ def as_markdown(card: Card, report: EvaluationReport, pictures: str | None = Non
     if report.full is None:
         parts.append("This was a quick run: hospitals, subgroups, thresholds and stability were not evaluated.\n")
     else:
-        parts += full_results(report, report.full, pictures)
+        parts += full_results(report, report.full, pictures, external)
     parts += [*_equation(card, report, pictures), *_judgement(card)]
     return "\n".join(parts)
 

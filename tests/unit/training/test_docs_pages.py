@@ -11,6 +11,8 @@ import msgspec
 import pandas as pd
 import pytest
 
+from tests.support.tehran import PUBLISHED, converted
+from tests.support.uci import UCI
 from training.data.exploration import (
     missing_shares,
     population_stability_index,
@@ -20,12 +22,15 @@ from training.data.exploration import (
     zero_cholesterol,
 )
 from training.data.frames import digest
+from training.data.labelled import read_labelled
+from training.evaluation.external_validation import validate_externally
 from training.pipeline import TrainingResult
 from training.report.docs_pages import DATA_PAGE, DOCS, data_page, main
 from training.report.figures.data import DATA_FIGURES
 from training.report.figures.style import as_png, as_svg, style
 from training.report.model_card import Card
 from training.report.notebook import CELLS, NOTEBOOK, new
+from training.report.sections.results import external_row
 
 
 def test_data_page_is_current(everyone: pd.DataFrame) -> None:
@@ -43,6 +48,17 @@ def test_model_card_is_of_this_data_and_model(report: TrainingResult, cleveland:
     for ours, theirs in zip(card.equations, fresh.equations, strict=True):
         assert ours.intercept == pytest.approx(theirs.intercept, rel=1e-6)
         assert ours.slopes == pytest.approx(theirs.slopes, rel=1e-6)
+
+
+@pytest.mark.skipif(not PUBLISHED.is_file(), reason="Tehran's patients stand beside the repository only")
+def test_tehran_stands_beside_the_other_hospitals(report: TrainingResult, tmp_path: Path) -> None:
+    """docs/model-card.md has the figures of `heartstream evaluate` there (`docs_pages --external`)."""
+    data = read_labelled(converted(PUBLISHED, tmp_path / "tehran.csv"), UCI)
+    found = validate_externally(report.folder, report.selection.best, data)
+    row = external_row("Tehran", found.overall, found.prevalence_brier)
+    assert ("0.18" in row[6], found.patients) == (True, 303)
+    page = (DOCS / "model-card.md").read_text("utf-8")
+    assert f"| {' | '.join(row)} |" in page.split("median and mode:")[0]
 
 
 def test_every_picture_of_the_pages_exists() -> None:

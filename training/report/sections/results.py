@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from training.estimates import MIN_PATIENTS
 from training.evaluation.baseline import BASELINE
+from training.evaluation.external_validation import ExternalValidation
 from training.evaluation.metrics import Performance
 from training.evaluation.repeated_cv import COMPLETE
 from training.evaluation.results import EvaluationReport, FullEvaluation
@@ -57,11 +58,13 @@ def results(report: EvaluationReport, pictures: str | None) -> Iterator[str]:
     yield from images(pictures, ("missing", "Sensitivity, specificity and bias with missing fields"))
 
 
-def full_results(report: EvaluationReport, full: FullEvaluation, pictures: str | None) -> Iterator[str]:
-    """Yield the results of a full run."""
+def full_results(
+    report: EvaluationReport, full: FullEvaluation, pictures: str | None, external: Mapping[str, ExternalValidation]
+) -> Iterator[str]:
+    """Yield the results of a full run; `external` are further validations of the best model, by hospital."""
     best = report.selection.best
     if full.other_hospitals:
-        yield from _hospitals(report, full)
+        yield from _hospitals(report, full, external)
         yield from images(pictures, ("hospitals", "ROC-AUC, sensitivity, specificity and bias by hospital"))
     if full.leave_one_hospital_out:
         yield from _left_out(best, full)
@@ -131,20 +134,27 @@ def _where_missing(report: EvaluationReport) -> Iterator[str]:
     )
 
 
-def _hospitals(report: EvaluationReport, full: FullEvaluation) -> Iterator[str]:
+def _hospitals(
+    report: EvaluationReport, full: FullEvaluation, external: Mapping[str, ExternalValidation]
+) -> Iterator[str]:
     yield (
         f"## Other hospitals\n\nTrained on {report.data.population}. {FEW} A Brier score above that of the prevalence "
         "means that predicting the hospital's prevalence for everybody would be better.\n"
     )
     for model in (report.selection.best, BASELINE):
         yield f"{model}:\n"
-        yield table(
-            ["", "patients", "events", *_EXTERNAL.values(), "Brier of prevalence"],
-            (
-                [*_measured(full.hospitals[name], site.models[model], _EXTERNAL), f"{site.prevalence_brier:.2f}"]
-                for name, site in full.other_hospitals.items()
-            ),
-        )
+        rows = [
+            external_row(full.hospitals[name], site.models[model], site.prevalence_brier)
+            for name, site in full.other_hospitals.items()
+        ]
+        if model == report.selection.best:
+            rows += [external_row(name, each.overall, each.prevalence_brier) for name, each in external.items()]
+        yield table(["", "patients", "events", *_EXTERNAL.values(), "Brier of prevalence"], rows)
+
+
+def external_row(name: str, found: Performance, prevalence_brier: float) -> list[str]:
+    """Return the row of a hospital in the table of other hospitals."""
+    return [*_measured(name, found, _EXTERNAL), f"{prevalence_brier:.2f}"]
 
 
 def _left_out(best: str, full: FullEvaluation) -> Iterator[str]:
