@@ -93,10 +93,11 @@ def adapt(
     before = _earlier(artifact, folder)
     if evidence.sha256 in (each.data_sha256 for each in before):
         raise DataError(f"{folder} was already adapted with these outcomes; another adaptation needs other patients")
-    compiled, classifier = CompiledTable(artifact.table), artifact.fitted().classifier
+    classifier = artifact.fitted().classifier
     if not is_linear(classifier):
         raise ArtifactError(f"{artifact.model.name} has no intercept: adapt a logistic regression (--name)")
     step("cross-validating each rung")
+    compiled = CompiledTable(artifact.table) if evidence.frame is None else evidence.frame.compiled
     ladder = climb(evidence.local, LocalModel.like(classifier, compiled), request.seed, request.up_to)
     found = findings(ladder, evidence.local, artifact.table.outcome.event)
     result = AdaptationResult(_validation(artifact, evidence.local, request.seed), ladder, found, None)

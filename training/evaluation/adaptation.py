@@ -13,13 +13,13 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
+from sklearn.base import clone
 
 from schemas.errors import DataError
 from scoring.compiled_table import CompiledTable
 from scoring.estimators import averages, new_preprocessor
-from scoring.features import Mask
 from scoring.logistic import logistic
-from scoring.submodels import PatternSubmodels, fit_logistic
+from scoring.submodels import PatternSubmodels, centered, fit_logistic
 from training.arrays import Labels, Matrix, Risks
 from training.candidates import local_candidate, penalty_of
 from training.data.checks import MIN_PER_OUTCOME
@@ -119,24 +119,22 @@ class LocalModel(NamedTuple):
         return cls(local_candidate(classifier).new(compiled, 0), compiled)
 
     def fitted_risks(self, columns: Matrix, labels: Labels, test: Matrix) -> Risks:
-        """Fit on rows (n, columns); return the risks (m,) of others. Fits only the sub-models that these need."""
-        center = averages(columns)
-        spread = np.sqrt(averages(np.square(columns - center)))
+        """Fit on rows (n, columns); return the risks (m,) of others.
+
+        Of the sub-models of a table that lists every pattern, fits only those that the others need.
+        """
+        spread = np.sqrt(averages(np.square(columns - averages(columns))))
         spread[len(self.compiled.columns.scaled) :] = 1.0
         spread[spread == 0] = 1.0
-        z, tested = (np.nan_to_num((each - center) / spread) for each in (columns, test))
-        used, model_of = self._models(test)
-        fits = fit_logistic(z, labels, used, penalty_of(self.classifier))[model_of]
-        risks: Risks = logistic(fits[:, 0] + (tested * fits[:, 1:]).sum(axis=1))
-        return risks
-
-    def _models(self, tested: Matrix) -> tuple[Mask, Any]:
-        """Return the columns of each needed model (models, columns), and the model of each row."""
-        columns = self.compiled.pattern_columns
-        if not isinstance(self.classifier, PatternSubmodels):
-            return np.ones((1, tested.shape[1]), dtype=bool), np.zeros(len(tested), dtype=np.intp)
-        needed, model_of = np.unique(columns.patterns_of(tested), return_inverse=True)
-        return columns.used[needed], model_of
+        known, others = columns / spread, test / spread
+        patterns = self.compiled.pattern_columns
+        if not isinstance(self.classifier, PatternSubmodels) or not patterns.patterns.are_all:
+            risks: Risks = clone(self.classifier).fit(known, labels).predict_proba(others)[:, 1]
+            return risks
+        needed, model_of = np.unique(patterns.patterns_of(others), return_inverse=True)
+        center, penalty = averages(known), penalty_of(self.classifier)
+        fits = fit_logistic(centered(known, center), labels, patterns.used_in(needed), penalty)[model_of]
+        return logistic(fits[:, 0] + (centered(others, center) * fits[:, 1:]).sum(axis=1))
 
 
 def preprocessed(matrix: Matrix, compiled: CompiledTable) -> Matrix:

@@ -45,7 +45,7 @@ def recalibrated_files(
     entry, fitted = manifest.models[name], artifact.fitted()
     if artifact.plain is None or entry.plain is None:
         raise ArtifactError(f"{name} has no portable form: it cannot be recalibrated")
-    compiled = CompiledTable(artifact.table)
+    compiled = CompiledTable(artifact.table, manifest.missing_patterns)
     classifier = _recalibrated_classifier(fitted.classifier, line)
     risks = classifier.predict_proba(fitted.preprocessor.transform(compiled.reference_cases))[:, 1]
     plain = recalibrated_plain(PortableModel.from_json(artifact.plain), line)

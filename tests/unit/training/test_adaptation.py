@@ -6,16 +6,20 @@ from typing import Final
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_breast_cancer
 
 from schemas.errors import DataError
+from scoring.compiled_table import CompiledTable
 from scoring.logistic import logistic
+from tests.support.other_tables import table
 from tests.support.uci import UCI
 from training.arrays import Labels
-from training.candidates import LOCAL_INVERSE_PENALTY, new_pipeline, penalty_of
+from training.candidates import LOCAL_INVERSE_PENALTY, new_pattern_submodels, new_pipeline, penalty_of
 from training.data.frames import features, read_snapshot, target
-from training.evaluation.adaptation import LocalPatients, Rung, climb, preprocessed
+from training.evaluation.adaptation import LocalModel, LocalPatients, Rung, climb, preprocessed
 from training.evaluation.metrics import calibration_line, log_odds
 from training.evaluation.recalibration import Line, fit_line
+from training.listed_patterns import listed_patterns
 from training.report.adaptation_table import ADAPTED, FittedCandidate
 from training.report.adapted_card import findings
 
@@ -48,6 +52,19 @@ def test_the_fast_refit_equals_scikit_learns_pipeline(name: str) -> None:
     fitted = new_pipeline(local.classifier, UCI).fit(matrix[:150], labels[:150])
     assert fast == pytest.approx(fitted.predict_proba(matrix[150:])[:, 1], abs=1e-9)
     assert 1 / penalty_of(local.classifier) == pytest.approx(LOCAL_INVERSE_PENALTY)
+
+
+def test_the_refit_is_that_of_a_table_with_many_optional_fields() -> None:
+    """Its unlisted patterns are derived, in the cross-validation as in the model that is written."""
+    wisconsin, found = table("wdbc"), load_breast_cancer()
+    matrix, labels = found.data.copy(), (found.target == 0).astype(np.int64)
+    matrix[np.random.default_rng(3).random(matrix.shape) < 0.2] = np.nan
+    compiled = CompiledTable(wisconsin, listed_patterns(matrix, wisconsin)[:40])
+    local = LocalModel.like(new_pattern_submodels(compiled, 0), compiled)
+    columns = preprocessed(matrix, compiled)
+    found_risks = local.fitted_risks(columns[:300], labels[:300], columns[300:])
+    fitted = new_pipeline(local.classifier, compiled).fit(matrix[:300], labels[:300])
+    assert found_risks == pytest.approx(fitted.predict_proba(matrix[300:])[:, 1], abs=1e-9)
 
 
 def test_a_model_whose_risks_are_right_is_kept() -> None:
