@@ -12,7 +12,7 @@ import msgspec
 from schemas.errors import ArtifactError, DataError, SettingsError
 from scoring.compiled_table import CompiledTable
 from scoring.isolated_load import VerifiedModel, verify_model
-from scoring.model_artifact import CARD_DATA_FILE, MANIFEST_FILE, Artifact, FileEntry
+from scoring.model_artifact import ADAPTATION_FILE, CARD_DATA_FILE, MANIFEST_FILE, Artifact, FileEntry
 from training.candidates import is_linear, local_candidate
 from training.estimates import bootstrap_weights
 from training.evaluation.adaptation import Ladder, LocalModel, LocalPatients, Rung, climb
@@ -23,7 +23,6 @@ from training.export.recalibrated_files import recalibrated_files
 from training.export.replace_folder import replace_folder
 from training.pipeline import TrainingPatients, evaluate_and_fit, evaluation_inputs
 from training.report.adapted_card import (
-    ADAPTATION_FILE,
     Adaptation,
     Adaptations,
     adapted_documents,

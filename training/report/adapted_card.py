@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from schemas.errors import ArtifactError
-from scoring.model_artifact import CARD_DATA_FILE, CARD_FILE, REPORT_FILE, Artifact
+from scoring.model_artifact import ADAPTATION_FILE, CARD_DATA_FILE, CARD_FILE, REPORT_FILE, Artifact
 from training.estimates import Estimate
 from training.evaluation.adaptation import Ladder, LocalPatients, Rung, RungResult, improves_on_all
 from training.evaluation.metrics import Performance
@@ -19,7 +19,6 @@ from training.report.markdown import interval, table
 from training.report.model_card import Card, as_markdown
 from training.sample_size import SampleSize
 
-ADAPTATION_FILE: Final = "adaptation.json"
 ADAPTATION_SCHEMA: Final = "heartstream-adaptation/1"
 LADDER_HEADINGS: Final = ("rung", "ROC-AUC", "Brier", "log loss", "least gain of log loss, over")
 

@@ -16,7 +16,7 @@ import msgspec
 from heartstream.operations.models.change_plan import ChangePlan, Recalibration, Retraining
 from schemas.errors import ArtifactError
 from scoring.files import read_file
-from scoring.model_artifact import RECALIBRATION_FILE, REPORT_FILE, TABLE_FILE, Manifest, read_manifest
+from scoring.model_artifact import ADAPTATION_FILE, REPORT_FILE, TABLE_FILE, Manifest, read_manifest
 
 _SHIFTED: Final = ("linear", "uncertainty", "golden_risks", "golden_answers")
 """The parts of a portable model's file that a shift changes; the last two are the results of the reference cases."""
@@ -30,18 +30,27 @@ class Kind(StrEnum):
     RETRAINING = "retraining"
     RECALIBRATION = "recalibration"
     OTHER_RECALIBRATION = "recalibration of another model"
+    REFIT = "refit on a hospital's own patients"
     UNPROVEN_RECALIBRATION = "recalibration that changes more than the intercept"
 
 
+class _Line(msgspec.Struct, frozen=True):
+    intercept: float
+
+
+class _Rung(msgspec.Struct, frozen=True):
+    brier: float
+
+
 class Shift(msgspec.Struct, frozen=True):
-    """The last recalibration of a model: what of `recalibration.json` is checked."""
+    """The last adaptation of a model: what of `adaptation.json` is checked. `line` is None for a refit."""
 
     base_digest: str
     patients: int
     events: int
-    applied: float
-    brier_before: float
-    brier_after: float
+    line: _Line | None
+    before: _Rung
+    after: _Rung
 
 
 class _Figure(msgspec.Struct, frozen=True):
@@ -58,7 +67,7 @@ class _Report(msgspec.Struct, frozen=True):
     missing_fields: dict[str, dict[str, _Performance]]
 
 
-class _Recalibrations(msgspec.Struct, frozen=True):
+class _Adaptations(msgspec.Struct, frozen=True):
     done: tuple[Shift, ...]
 
 
@@ -78,8 +87,8 @@ class ModelFacts(msgspec.Struct, frozen=True):
         report = _content(folder, manifest, REPORT_FILE, _Report)
         found = report.missing_fields.get("none", {}).get(manifest.best) if report else None
         figures = {name: each.value for name, each in found.figures.items()} if found else {}
-        recalibrations = _content(folder, manifest, RECALIBRATION_FILE, _Recalibrations)
-        shift = recalibrations.done[-1] if recalibrations and recalibrations.done else None
+        adaptations = _content(folder, manifest, ADAPTATION_FILE, _Adaptations)
+        shift = adaptations.done[-1] if adaptations and adaptations.done else None
         return cls(folder, digest, manifest, figures, shift)
 
     @property
@@ -122,8 +131,8 @@ def _broken(plan: ChangePlan, before: ModelFacts, after: ModelFacts, *, is_signe
     kind = kind_of(before, after)
     if kind is Kind.RETRAINING and plan.retraining:
         yield from _retraining(plan.retraining, before, after)
-    elif kind is Kind.RECALIBRATION and plan.recalibration and after.shift:
-        yield from _recalibration(plan.recalibration, after.shift)
+    elif kind is Kind.RECALIBRATION and plan.recalibration and after.shift and after.shift.line:
+        yield from _recalibration(plan.recalibration, after.shift, after.shift.line.intercept)
     else:
         allowed = [name for name in ("retraining", "recalibration") if getattr(plan, name)]
         yield f"kind: {' and '.join(allowed) or 'no change'} allowed, this is a {kind}"
@@ -133,9 +142,11 @@ def kind_of(before: ModelFacts, after: ModelFacts) -> Kind:
     """Return the kind of a change."""
     if after.shift is None:
         return Kind.RETRAINING
+    if after.shift.line is None:
+        return Kind.REFIT
     if after.shift.base_digest != before.digest:
         return Kind.OTHER_RECALIBRATION
-    return Kind.RECALIBRATION if _is_shift(before, after, after.shift.applied) else Kind.UNPROVEN_RECALIBRATION
+    return Kind.RECALIBRATION if _is_shift(before, after, after.shift.line.intercept) else Kind.UNPROVEN_RECALIBRATION
 
 
 def _is_shift(before: ModelFacts, after: ModelFacts, applied: float) -> bool:
@@ -171,14 +182,14 @@ def _retraining(limits: Retraining, before: ModelFacts, after: ModelFacts) -> It
         yield f"retraining.calibration_slope: {low:g} to {high:g} allowed, it is {_known(slope)}"
 
 
-def _recalibration(limits: Recalibration, shift: Shift) -> Iterator[str]:
+def _recalibration(limits: Recalibration, shift: Shift, applied: float) -> Iterator[str]:
     yield from _enough("recalibration", limits, shift.patients, shift.events)
-    if not abs(shift.applied) <= limits.max_shift:
-        yield f"recalibration.max_shift: {limits.max_shift:g} allowed, the log-odds were shifted by {shift.applied:+g}"
-    if not shift.brier_after - shift.brier_before <= limits.max_brier_increase:
+    if not abs(applied) <= limits.max_shift:
+        yield f"recalibration.max_shift: {limits.max_shift:g} allowed, the log-odds were shifted by {applied:+g}"
+    if not shift.after.brier - shift.before.brier <= limits.max_brier_increase:
         yield (
             f"recalibration.max_brier_increase: {limits.max_brier_increase:g} allowed, "
-            f"{shift.brier_before:g} before and {shift.brier_after:g} after"
+            f"{shift.before.brier:g} before and {shift.after.brier:g} after"
         )
 
 

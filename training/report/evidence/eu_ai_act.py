@@ -68,7 +68,7 @@ EU_AI_ACT: Final = Standard(
             ),
             Item("4", "Suitability of the measures", (facts.PERFORMANCE, facts.CALIBRATION, facts.NET_BENEFIT)),
             Item("5", "Risk management system", ask="risk_management"),
-            Item("6", "Changes through the lifecycle", (facts.RECALIBRATED, _HISTORY), "release"),
+            Item("6", "Changes through the lifecycle", (facts.ADAPTED, _HISTORY), "release"),
             Item("7", "Harmonised standards", ask="harmonised_standards"),
             Item("8", "Declaration of conformity", ask="regulatory_status"),
             Item("9", "Monitoring after release", (facts.MONITORING,), "monitoring_schedule"),

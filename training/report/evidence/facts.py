@@ -127,14 +127,14 @@ LEFT_OUT: Final = Fact(
     "{@key} left out of training: ROC-AUC {.@best.figures.roc_auc}, Brier score {.@best.figures.brier}",
     each="report.full.leave_one_hospital_out",
 )
-RECALIBRATED: Final = Fact(
-    "{.applied} was added to the log-odds of {.model} {.base_version} ({.base_digest}) by {.patients} outcomes, "
-    "{.events} with the outcome: mean risk {.mean_risk_before} to {.mean_risk_after}, Brier score {.brier_before} to "
-    "{.brier_after} on the same patients; all other results are from before",
-    each="card.recalibrations",
+ADAPTED: Final = Fact(
+    "Adaptation ({.rung}) of {.model} {.base_version} ({.base_digest}) by {.patients} {.evidence}, {.events} with the "
+    "outcome; cross-validated on them, ROC-AUC {.before.roc_auc} to {.after.roc_auc} and Brier score {.before.brier} "
+    "to {.after.brier}",
+    each="card.adaptations",
 )
 
-NOT_RECALIBRATED: Final = "the model directory records no recalibration"
+NOT_ADAPTED: Final = "the model directory records no adaptation"
 NOT_TESTED: Final = "the training run evaluated no other hospital's patients"
 NO_GROUPS: Final = "the report has no results by group: a full run has those of the feature table's subgroups"
 QUICK: Final = "a quick run does not evaluate it: train without --quick"
@@ -144,7 +144,9 @@ CODE: Final = Fact("Training and scoring code: heartstream, Apache License 2.0",
 SAME_RISKS: Final = Fact(
     "A served model must reproduce scikit-learn's risks of its reference cases, at each load", see="docs/models.md"
 )
-RECALIBRATION: Final = Fact("An intercept can be shifted by local outcomes, as far as is certain", see="docs/drift.md")
+RECALIBRATION: Final = Fact(
+    "A model can be recalibrated or refitted by local patients, as far as they support", see="docs/adapt.md"
+)
 MONITORING: Final = Fact(
     "Worker and gateway export drift of inputs and risks; heartstream outcomes compares risks with outcomes",
     see="docs/drift.md",

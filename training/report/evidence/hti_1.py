@@ -54,14 +54,12 @@ HTI_1: Final = Standard(
         ),
         "8 Maintenance": (
             Item("8(i)", "Monitoring of validity", (facts.MONITORING,), "monitoring_schedule"),
-            Item("8(ii)", "Validity in local data", (facts.RECALIBRATED,), "local_validity"),
+            Item("8(ii)", "Validity in local data", (facts.ADAPTED,), "local_validity"),
             Item("8(iii)", "Monitoring of fairness", ask="monitoring_schedule"),
             Item("8(iv)", "Fairness in local data", ask="local_validity"),
         ),
         "9 Updates": (
-            Item(
-                "9(i)", "Process and frequency of updates", (facts.CHANGE_PLAN, facts.RECALIBRATED), "update_schedule"
-            ),
+            Item("9(i)", "Process and frequency of updates", (facts.CHANGE_PLAN, facts.ADAPTED), "update_schedule"),
             Item("9(ii)", "Correction when risks are found", (facts.RECALIBRATION,), "update_schedule"),
         ),
     },

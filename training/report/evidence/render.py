@@ -38,7 +38,8 @@ def as_markdown(standard: Standard, found: Sequence[Answer], documents: Document
             "not known.\n"
         ),
     ]
-    if documents.find("card.recalibrations"):
+    adaptations = documents.find("card.adaptations")
+    if adaptations and adaptations[-1]["line"]:
         parts.append("**The model was recalibrated after its evaluation: all results are of the model before it.**\n")
     for section, group in groupby(found, key=lambda each: each.section):
         parts.append(f"## {section}\n")

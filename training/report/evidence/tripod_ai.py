@@ -45,7 +45,7 @@ TRIPOD_AI: Final = Standard(
             Item("12c", "Type of model, tuning", (facts.PARAMETERS, facts.SELECTION, facts.TUNING, facts.REPRODUCIBLE)),
             Item("12d", "Heterogeneity: methods", (facts.HOSPITALS, facts.LEFT_OUT), otherwise=facts.NOT_TESTED),
             Item("12e", "Measures of performance", (facts.PERFORMANCE, facts.CALIBRATION, facts.COMPARED)),
-            Item("12f", "Model updating: methods", (facts.RECALIBRATION, facts.RECALIBRATED)),
+            Item("12f", "Model updating: methods", (facts.RECALIBRATION, facts.ADAPTED)),
             Item("12g", "Computation of predictions", (facts.SAME_RISKS, facts.EQUATION)),
             Item("13", "Class imbalance", (facts.NO_WEIGHTS,)),
             Item("14", "Fairness", (facts.SUBGROUP_NAMES,), "fairness"),
@@ -70,7 +70,7 @@ TRIPOD_AI: Final = Standard(
             Item("22", "Full model specification", (facts.EQUATION, facts.FILES)),
             Item("23a", "Performance", (facts.PERFORMANCE, facts.CALIBRATION, facts.LABELS, facts.SUBGROUPS)),
             Item("23b", "Heterogeneity: results", (facts.EXTERNAL, facts.LEFT_OUT), otherwise=facts.NOT_TESTED),
-            Item("24", "Model updating: results", (facts.RECALIBRATED,), otherwise=facts.NOT_RECALIBRATED),
+            Item("24", "Model updating: results", (facts.ADAPTED,), otherwise=facts.NOT_ADAPTED),
         ),
         "Discussion": (
             Item("25", "Interpretation", (facts.CAUTIONS,), "interpretation"),

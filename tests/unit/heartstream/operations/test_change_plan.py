@@ -13,13 +13,14 @@ import pytest
 
 from heartstream.operations.models.change_check import ModelFacts, violations
 from schemas.errors import ArtifactError
-from scoring.model_artifact import RECALIBRATION_FILE, REPORT_FILE, load
+from scoring.model_artifact import ADAPTATION_FILE, REPORT_FILE, load
 from scoring.scorer import Scorer
 from tests.support.change_plans import BEST, PLAN, plan_of, retrained, worse
 from tests.support.model_files import change_manifest, replace_file
 from tests.support.models import another_version
+from training.adaptation import AdaptationRequest, Evidence, adapt
 from training.data.frames import features, read_snapshot, target
-from training.export.recalibrated_model import ObservedOutcomes, recalibrate
+from training.evaluation.adaptation import LocalPatients, Rung
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,8 @@ def recalibrated(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     rows = read_snapshot(("switzerland",))
     risks = Scorer.from_directory(model_dir).risks(features(rows))
     folder = tmp_path_factory.mktemp("recalibrated") / "model"
-    recalibrate(load(model_dir), model_dir, ObservedOutcomes(risks, target(rows), "0" * 64), folder)
+    evidence = Evidence(LocalPatients(target(rows), risks), "0" * 64)
+    adapt(load(model_dir), model_dir, evidence, AdaptationRequest(folder, Rung.INTERCEPT))
     return folder
 
 
@@ -107,12 +109,12 @@ def test_a_signature_can_be_required(model_dir: Path, tmp_path: Path) -> None:
 
 def test_a_recalibration_of_the_served_model_is_allowed(model_dir: Path, recalibrated: Path, tmp_path: Path) -> None:
     """Its limits are about the patients whose outcomes it rests on."""
-    shift = json.loads((recalibrated / RECALIBRATION_FILE).read_bytes())["done"][-1]
+    shift = json.loads((recalibrated / ADAPTATION_FILE).read_bytes())["done"][-1]
     assert violations(plan_of(tmp_path), model_dir, recalibrated, is_signed=False) == ()
     for key, old, new, found in (
         ("min_patients", "100", "200", f"200 required, there are {shift['patients']}"),
         ("min_events", "20", "150", f"150 required, there are {shift['events']}"),
-        ("max_shift", "2.0", "0.1", f"0.1 allowed, the log-odds were shifted by {shift['applied']:+g}"),
+        ("max_shift", "2.0", "0.1", f"0.1 allowed, the log-odds were shifted by {shift['line']['intercept']:+g}"),
     ):
         before, _, limits = PLAN.partition("[recalibration]")
         text = f"{before}[recalibration]{limits.replace(f'{key} = {old}', f'{key} = {new}')}"
@@ -124,8 +126,12 @@ def test_a_recalibration_of_the_served_model_is_allowed(model_dir: Path, recalib
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda shift: shift.update(brier_after=0.5), "recalibration.max_brier_increase: 0 allowed, "),
-        (lambda shift: shift.update(applied=0.25), "this is a recalibration that changes more than the intercept"),
+        (lambda shift: shift["after"].update(brier=0.5), "recalibration.max_brier_increase: 0 allowed, "),
+        (
+            lambda shift: shift["line"].update(intercept=0.25),
+            "this is a recalibration that changes more than the intercept",
+        ),
+        (lambda shift: shift.update(line=None), "this is a refit on a hospital's own patients"),
         (lambda shift: shift.update(base_digest="0" * 16), "this is a recalibration of another model"),
     ],
 )
@@ -135,9 +141,9 @@ def test_what_a_recalibration_says_of_itself_is_checked(
     """A shift other than the described one, or of another model, needs a person."""
     folder = tmp_path / "new"
     shutil.copytree(recalibrated, folder)
-    content = json.loads((folder / RECALIBRATION_FILE).read_bytes())
+    content = json.loads((folder / ADAPTATION_FILE).read_bytes())
     change(content["done"][-1])
-    replace_file(folder, RECALIBRATION_FILE, json.dumps(content).encode())
+    replace_file(folder, ADAPTATION_FILE, json.dumps(content).encode())
     (found,) = violations(plan_of(tmp_path), model_dir, folder, is_signed=False)
     assert expected in found
 
@@ -154,7 +160,7 @@ def test_changed_coefficients_are_no_recalibration(model_dir: Path, recalibrated
         assert [each.partition("recalibration that ")[2] for each in found] == expected
 
 
-@pytest.mark.parametrize("file", [REPORT_FILE, RECALIBRATION_FILE])
+@pytest.mark.parametrize("file", [REPORT_FILE, ADAPTATION_FILE])
 def test_a_file_of_another_format_is_refused(file: str, model_dir: Path, tmp_path: Path) -> None:
     """By name, and not with a traceback."""
     folder = tmp_path / "new"

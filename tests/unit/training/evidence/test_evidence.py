@@ -163,13 +163,13 @@ def test_program_and_reader_get_the_same_answers(uci: Documents, tmp_path: Path)
 
 
 def test_results_before_a_recalibration_are_marked(uci: Documents) -> None:
-    """The card's recalibrations are quoted, and the page says that all results are from before."""
-    made = {"model": SERVED, "applied": -0.7, "patients": 212, "events": 31}
-    card = {**uci.contents["card"], "recalibrations": [made]}
+    """The card's adaptations are quoted, and the page says that all results are from before."""
+    made = {"rung": "intercept", "line": {"intercept": -0.7}, "model": SERVED, "patients": 212, "events": 31}
+    card = {**uci.contents["card"], "adaptations": [made]}
     found = msgspec.structs.replace(uci, contents={**uci.contents, "card": card})
     text = answered("tripod-ai", "24", found).known[0].text
-    assert text.startswith(f"-0.7 was added to the log-odds of {SERVED} not estimable")
-    assert "by 212 outcomes, 31 with the outcome" in text
+    assert text.startswith(f"Adaptation (intercept) of {SERVED} not estimable")
+    assert "by 212 not estimable, 31 with the outcome" in text
     standard = STANDARDS["tripod-ai"]
     assert "recalibrated after its evaluation" in as_markdown(standard, answers(standard, found), found)
     assert "recalibrated after its evaluation" not in as_markdown(standard, answers(standard, uci), uci)

@@ -15,11 +15,11 @@ from schemas.tables.feature_table import FeatureTable
 from scoring.model_artifact import Manifest
 from tests.support.evidence import NAMED, documents
 from training.evaluation.results import EvaluationReport
+from training.report.adapted_card import Adaptation
 from training.report.evidence.export import STANDARDS
 from training.report.evidence.items import Fact, Item, answer, paths
 from training.report.evidence.statements import STATEMENTS
 from training.report.model_card import Card
-from training.report.recalibrated_card import Recalibration
 
 ROOT: Final = Path(__file__).parents[4]
 TYPES: Final[dict[str, Any]] = {"manifest": Manifest, "table": FeatureTable, "report": EvaluationReport, "card": Card}
@@ -48,9 +48,9 @@ FACTS: Final = [*dict.fromkeys(fact for item in ITEMS for fact in item.facts)]
 def type_at(path: str) -> Any:
     """Return the type of the values at a path; raises KeyError if the file has no such field."""
     file, *parts = path.split(".")
-    if parts[0] == "recalibrations":
-        file, parts = "recalibration", parts[2:]
-    found = {**TYPES, "recalibration": Recalibration}[file]
+    if parts[0] == "adaptations":
+        file, parts = "adaptation", parts[2:]
+    found = {**TYPES, "adaptation": Adaptation}[file]
     for part in parts:
         options = [each for each in get_args(found) if each is not type(None)]
         if get_origin(found) in (Union, UnionType):
