@@ -2,7 +2,7 @@
 
 A closed test of Vergouwe et al. (Statistics in Medicine, 2017) compares a refit with the model as it is, with a new
 intercept and with a new slope, in this order. They use likelihood ratios, which do not hold for a penalised refit and
-did harm at one hospital (decision 62): here a rung must have a lower cross-validated log loss than each lower one.
+did harm at one hospital (decision 64): here a rung must have a lower cross-validated log loss than each lower one.
 """
 
 from __future__ import annotations
