@@ -2,7 +2,8 @@
 
 Unsigned pickles are not loaded there, so that no code of the model runs and its results can be trusted. A signed pickle
 may hang, crash or exhaust memory, which only affects that process. It is not a sandbox: its code could access files.
-`python -m scoring.isolated_load` is that process.
+`python -m scoring.isolated_load` is that process. `heartstream model import` opens other people's pickles in such a
+process, too.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -30,7 +32,7 @@ _MEMORY_BYTES: Final = 4 << 30
 _PROCESSOR_SECONDS: Final = 60
 _SECONDS: Final = 120
 _OUTPUT_BYTES: Final = 1 << 20
-_LIMITS: Final = {
+LIMITS: Final[Mapping[int, int]] = {
     resource.RLIMIT_AS: _MEMORY_BYTES,
     resource.RLIMIT_CPU: _PROCESSOR_SECONDS,
     resource.RLIMIT_FSIZE: _OUTPUT_BYTES,
@@ -69,25 +71,30 @@ def verify_model(
     """
     # Files, not pipes: their size is limited, and an orphaned grandchild cannot keep them open.
     with TemporaryFile() as output, TemporaryFile() as errors:
-        code = _run((str(folder), name or "", str(public_key or "")), seconds, output, errors)
-        answer, error_text = _start_of(output), _start_of(errors)
+        arguments = (str(folder), name or "", str(public_key or ""))
+        try:
+            code = run_isolated("scoring.isolated_load", arguments, seconds, output, errors)
+        except subprocess.TimeoutExpired as error:
+            raise ArtifactError(f"the model at {folder} did not load in {seconds:g} seconds") from error
+        answer, error_text = _start_of(output), last_line(errors)
     try:
         found = msgspec.json.decode(answer, type=_Verified | _Refusal)
     except msgspec.MsgspecError as error:
-        last = error_text.decode(errors="replace").strip().splitlines()[-1:]
-        text = "".join(last)[:_ERROR_CHARACTERS]
-        raise ArtifactError(f"the process that loaded {folder} ended with code {code}: {text}") from error
+        raise ArtifactError(f"the process that loaded {folder} ended with code {code}: {error_text}") from error
     if isinstance(found, _Refusal):
         raise ArtifactError(found.reason)
     return found.verified
 
 
-def _run(arguments: tuple[str, str, str], seconds: float, output: IO[bytes], errors: IO[bytes]) -> int:
-    """Run the child with a timeout, then kill its process group; returns its exit code."""
+def run_isolated(module: str, arguments: Sequence[str], seconds: float, output: IO[bytes], errors: IO[bytes]) -> int:
+    """Run a module as a child with a timeout, then kill its process group; returns its exit code.
+
+    The module limits its own resources with `limit_resources`. Raises subprocess.TimeoutExpired.
+    """
     child = subprocess.Popen(  # noqa: S603  # this interpreter, and paths
-        [sys.executable, "-P", "-B", "-m", "scoring.isolated_load", *arguments],
-        # Without this process's environment, which may contain secrets.
-        env={"PYTHONPATH": str(Path(__file__).parent.parent), "OPENBLAS_NUM_THREADS": "1"},
+        [sys.executable, "-P", "-B", "-m", module, *arguments],
+        # Without this process's environment, which may contain secrets; the same order of sets in each run.
+        env={"PYTHONPATH": str(Path(__file__).parent.parent), "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"},
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=errors,
@@ -95,8 +102,6 @@ def _run(arguments: tuple[str, str, str], seconds: float, output: IO[bytes], err
     )
     try:
         return child.wait(seconds)
-    except subprocess.TimeoutExpired as error:
-        raise ArtifactError(f"the model at {arguments[0]} did not load in {seconds:g} seconds") from error
     finally:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
@@ -108,11 +113,21 @@ def _start_of(file: IO[bytes]) -> bytes:
     return file.read(_OUTPUT_BYTES)
 
 
+def last_line(errors: IO[bytes]) -> str:
+    """Return the start of the last line that a child wrote to standard error."""
+    return "".join(_start_of(errors).decode(errors="replace").strip().splitlines()[-1:])[:_ERROR_CHARACTERS]
+
+
+def limit_resources(limits: Mapping[int, int]) -> None:
+    """Limit this process, by the constants of `resource`, and lower its priority."""
+    os.nice(_NICENESS)
+    for limited, limit in limits.items():
+        resource.setrlimit(limited, (limit, limit))
+
+
 def main(folder: str, name: str, public_key: str) -> None:
     """Load one model under limits, with low priority, and print the result as JSON."""
-    os.nice(_NICENESS)
-    for limited, limit in _LIMITS.items():
-        resource.setrlimit(limited, (limit, limit))
+    limit_resources(LIMITS)
     answer: _Verified | _Refusal
     try:
         key = Path(public_key).read_bytes() if public_key else None
