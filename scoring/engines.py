@@ -1,4 +1,4 @@
-"""Three engines that compute the same risks: linear tables, compiled trees, and scikit-learn itself.
+"""Engines that compute the same risks: linear tables, compiled trees or pipelines, and scikit-learn itself.
 
 A fast engine is used only after it has reproduced, in this very process, the risks that scikit-learn gave the reference
 cases when the model was trained. Written for speed: a batch costs a handful of numpy calls, whatever its size.
@@ -7,7 +7,7 @@ cases when the model was trained. Written for speed: a batch costs a handful of 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -17,7 +17,8 @@ from scoring.compiled_table import CompiledTable
 from scoring.features import Matrix
 from scoring.logistic import logistic
 from scoring.model_artifact import Artifact
-from scoring.portable_model import Linear, PortableModel
+from scoring.pipeline_input import PipelineInput
+from scoring.portable_model import Linear, PortableModel, PortablePipeline, read_portable
 from scoring.preprocessing import Plan
 from scoring.reference_cases import REFERENCE_CASES, sha256_of
 from scoring.reference_results import ReferenceResults
@@ -42,8 +43,8 @@ class Explanation(msgspec.Struct, frozen=True):
 class Engine(Protocol):
     """Computes risks (n,), 0 to 1, of valid records (n, fields), NaN where missing.
 
-    A row's result does not depend on the other rows: to the last bit for the fast engines; scikit-learn's own sums may
-    move by 1e-15 with the size of the batch.
+    A row's result does not depend on the other rows: to the last bit for the fast engines; sums of scikit-learn and of
+    an imported pipeline may move by 1e-15 with the size of the batch.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Engine(Protocol):
     fields: tuple[str, ...]
     """The fields of its contributions; empty if it has none."""
     imputes: bool
-    """Whether it imputes missing values."""
+    """Whether it imputes missing values, as far as that is known: not of an imported pipeline."""
     has_submodels: bool
     """Whether it has a sub-model for each listed missing pattern."""
 
@@ -71,13 +72,16 @@ class SklearnEngine:
     def __init__(self, artifact: Artifact) -> None:
         """Unpickle the fitted objects; raises ArtifactError."""
         self._fitted = artifact.fitted()
-        self.imputes = bool(getattr(self._fitted.classifier, "imputes", True))
+        given = self._fitted.preprocessor
+        imported = isinstance(given, PipelineInput)
+        self.imputes = not imported and bool(getattr(self._fitted.classifier, "imputes", True))
         self.has_submodels = bool(getattr(self._fitted.classifier, "has_submodels", False))
+        self._positive = given.positive if imported else 1
 
     def explain(self, matrix: Matrix) -> Explanation:
         """Score a batch; takes a few milliseconds for any size."""
         probabilities: Matrix = self._fitted.classifier.predict_proba(self._fitted.preprocessor.transform(matrix))
-        return Explanation(probabilities[:, 1])
+        return Explanation(probabilities[:, self._positive])
 
 
 class LinearEngine:
@@ -143,14 +147,9 @@ class TreeEngine:
 
     def __init__(self, plan: Plan, center: Vector, onnx: bytes) -> None:
         """Open the compiled trees. `center` is NaN for trees that take missing values."""
-        import onnxruntime  # noqa: PLC0415  # 70 MB that a worker with a linear model does without
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         self._plan, self._center = plan, center
         self.imputes = not np.isnan(center).all()
-        self._session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+        self._session = _session(onnx)
         self._input = self._session.get_inputs()[0].name
         self._output = self._session.get_outputs()[1].name
 
@@ -160,6 +159,36 @@ class TreeEngine:
         filled = np.where(np.isnan(columns), self._center, columns)
         probabilities = self._session.run([self._output], {self._input: filled})[0]
         return Explanation(np.asarray(probabilities, dtype=np.float64)[:, 1])
+
+
+class PipelineEngine:
+    """An imported pipeline, compiled to ONNX together with its preprocessing."""
+
+    name = "onnx"
+    tolerance = 1e-6
+    fields: tuple[str, ...] = ()
+    imputes = has_submodels = False
+
+    def __init__(self, pipeline: PipelineInput, onnx: bytes) -> None:
+        """Open the compiled pipeline."""
+        self._pipeline = pipeline
+        self._session = _session(onnx)
+        self._inputs = frozenset(each.name for each in self._session.get_inputs())
+        self._output = self._session.get_outputs()[1].name
+
+    def explain(self, matrix: Matrix) -> Explanation:
+        """Score a batch."""
+        probabilities = self._session.run([self._output], self._pipeline.tensors(matrix, self._inputs))[0]
+        return Explanation(np.asarray(probabilities, dtype=np.float64)[:, self._pipeline.positive])
+
+
+def _session(onnx: bytes) -> Any:
+    import onnxruntime  # noqa: PLC0415  # 70 MB that a worker with a linear model does without
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -192,20 +221,26 @@ def build_engine(artifact: Artifact, compiled: CompiledTable) -> Prepared:
 def _proved_engine(artifact: Artifact, compiled: CompiledTable) -> Prepared:
     """Return the fast engine for the classifier; raises ArtifactError if none reproduces scikit-learn."""
     if artifact.plain is None:
-        raise ArtifactError("training exported no portable model for this kind of classifier")
-    plain = PortableModel.from_json(artifact.plain)
+        raise ArtifactError("there is no portable model for this kind of classifier")
+    plain = read_portable(artifact.plain)
     cases = compiled.reference_cases
     if plain.reference_cases_sha256 != sha256_of(cases) or plain.reference_risks.shape != (REFERENCE_CASES,):
         raise ArtifactError("the recorded risks are those of other reference cases than this version's")
-    plain.uncertainty.check(compiled)
     engine = _fast_engine(plain, artifact.onnx, compiled)
     difference = float(np.abs(engine.explain(cases).risks - plain.reference_risks).max())
     if not difference <= engine.tolerance:
         raise ArtifactError(f"{engine.name} differs from scikit-learn by {difference:.1e} on reference cases")
+    if isinstance(plain, PortablePipeline):
+        return Prepared(engine, None, unknown(compiled))
     return Prepared(engine, None, plain.uncertainty, plain.reference_results)
 
 
-def _fast_engine(plain: PortableModel, onnx: bytes | None, compiled: CompiledTable) -> Engine:
+def _fast_engine(plain: PortableModel | PortablePipeline, onnx: bytes | None, compiled: CompiledTable) -> Engine:
+    if isinstance(plain, PortablePipeline):
+        if onnx is None:
+            raise ArtifactError("the pipeline is not compiled")
+        return PipelineEngine(plain.pipeline, onnx)
+    plain.uncertainty.check(compiled)
     if plain.linear is not None:
         return LinearEngine(plain.plan, plain.center, plain.linear, compiled)
     if onnx is not None:

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from scoring.features import Matrix
+from scoring.pipeline_input import PipelineInput
 from scoring.preprocessing import Plan
 from scoring.reference_results import ReferenceResults
 from scoring.uncertainty import Uncertainty
@@ -49,12 +50,39 @@ class PortableModel(msgspec.Struct, frozen=True):
 
     def as_json(self) -> bytes:
         """Write the model; the same model gives the same bytes."""
-        return msgspec.json.encode(self, enc_hook=_as_list, order="sorted") + b"\n"
+        return _as_json(self)
 
     @classmethod
     def from_json(cls, raw: bytes) -> PortableModel:
         """Read a model; raises msgspec.ValidationError or DecodeError for anything else."""
         return msgspec.json.decode(raw, type=cls, dec_hook=_as_array)
+
+
+class PortablePipeline(msgspec.Struct, frozen=True):
+    """An imported pipeline, which is compiled to ONNX as a whole: its input, and its risks of the reference cases."""
+
+    pipeline: PipelineInput
+    reference_cases_sha256: str
+    reference_risks: Matrix
+
+    def as_json(self) -> bytes:
+        """Write the pipeline; the same pipeline gives the same bytes."""
+        return _as_json(self)
+
+
+class _Kind(msgspec.Struct):
+    pipeline: dict[str, Any] | None = None
+
+
+def read_portable(raw: bytes) -> PortableModel | PortablePipeline:
+    """Read the portable form of a model; raises msgspec.ValidationError or DecodeError for anything else."""
+    if msgspec.json.decode(raw, type=_Kind).pipeline is None:
+        return PortableModel.from_json(raw)
+    return msgspec.json.decode(raw, type=PortablePipeline, dec_hook=_as_array)
+
+
+def _as_json(model: PortableModel | PortablePipeline) -> bytes:
+    return msgspec.json.encode(model, enc_hook=_as_list, order="sorted") + b"\n"
 
 
 def _as_list(array: Any) -> Any:

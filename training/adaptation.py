@@ -13,13 +13,13 @@ from schemas.errors import ArtifactError, DataError, SettingsError
 from scoring.compiled_table import CompiledTable
 from scoring.isolated_load import VerifiedModel, verify_model
 from scoring.model_artifact import ADAPTATION_FILE, CARD_DATA_FILE, MANIFEST_FILE, Artifact, FileEntry
-from training.candidates import is_linear, local_candidate
+from training.candidates import local_candidate
 from training.estimates import bootstrap_weights
 from training.evaluation.adaptation import Ladder, LocalModel, LocalPatients, Rung, climb
 from training.evaluation.inputs import QUICK, REFIT
 from training.evaluation.metrics import Performance, hospital_performance
 from training.export.model_directory import as_json, model_files, new_manifest, refuse_foreign_folder
-from training.export.recalibrated_files import recalibrated_files
+from training.export.recalibrated_files import linear_model, recalibrated_files
 from training.export.replace_folder import replace_folder
 from training.pipeline import TrainingPatients, evaluate_and_fit, evaluation_inputs
 from training.report.adapted_card import (
@@ -92,9 +92,8 @@ def adapt(
     before = _earlier(artifact, folder)
     if evidence.sha256 in (each.data_sha256 for each in before):
         raise DataError(f"{folder} was already adapted with these outcomes; another adaptation needs other patients")
+    linear_model(artifact)
     classifier = artifact.fitted().classifier
-    if not is_linear(classifier):
-        raise ArtifactError(f"{artifact.model.name} has no intercept: adapt a logistic regression (--name)")
     step("cross-validating each rung")
     compiled = CompiledTable(artifact.table) if evidence.frame is None else evidence.frame.compiled
     ladder = climb(evidence.local, LocalModel.like(classifier, compiled), request.seed, request.up_to)

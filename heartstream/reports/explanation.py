@@ -25,6 +25,7 @@ _BAR_LOG_ODDS: Final = 0.1
 """Log-odds per block of a bar; more, if a bar would exceed `_BAR_BLOCKS`."""
 _BAR_BLOCKS: Final = 20
 _WIDTH: Final = 79
+_LINEAR: Final = "logistic_regression"
 _CERTAIN: Final = 0.9995
 """Higher risks would round to 100.0%, which no model can know."""
 
@@ -151,7 +152,8 @@ def _contributions(explained: Explanation, *, bars: bool) -> Iterator[str]:
     score = explained.score
     reasons = score.reasons
     if not isinstance(reasons, tuple):
-        yield f"{score.model.name} does not provide contributions; logistic_regression and its sub-models do."
+        linear = "; logistic_regression and its sub-models do" if _LINEAR in explained.model.manifest.models else ""
+        yield f"{score.model.name} does not provide contributions{linear}."
         return
     yield "Contributions to the risk, relative to the average training patient (log-odds):"
     yield ""

@@ -26,7 +26,7 @@ from scoring.model_artifact import (
     FileEntry,
     Manifest,
 )
-from scoring.portable_model import PortableModel
+from scoring.portable_model import PortableModel, read_portable
 from training.arrays import Matrix
 from training.evaluation.recalibration import Line
 from training.export.drift_reference import as_json as reference_json
@@ -42,20 +42,18 @@ def recalibrated_files(
 ) -> dict[str, bytes]:
     """Return all files of the new directory, by name; it has only the recalibrated model, which must be linear."""
     manifest, name = artifact.manifest, artifact.model.name
-    entry, fitted = manifest.models[name], artifact.fitted()
-    if artifact.plain is None or entry.plain is None:
-        raise ArtifactError(f"{name} has no portable form: it cannot be recalibrated")
+    plain, entry, fitted = linear_model(artifact), manifest.models[name], artifact.fitted()
     compiled = CompiledTable(artifact.table, manifest.missing_patterns)
     classifier = _recalibrated_classifier(fitted.classifier, line)
     risks = classifier.predict_proba(fitted.preprocessor.transform(compiled.reference_cases))[:, 1]
-    plain = recalibrated_plain(PortableModel.from_json(artifact.plain), line)
+    plain = recalibrated_plain(plain, line)
     pickled, ranges = as_joblib(classifier), manifest.training_range
     contents = {
         PREPROCESSOR_FILE: as_joblib(fitted.preprocessor),
         entry.file: pickled,
         BEST_MODEL_FILE: pickled,
         TABLE_FILE: artifact.table.as_json(),
-        entry.plain: with_answers(msgspec.structs.replace(plain, reference_risks=risks), ranges, compiled).as_json(),
+        str(entry.plain): with_answers(msgspec.structs.replace(plain, reference_risks=risks), ranges, compiled).as_json(),
         **documents,
     }
     if artifact.reference is not None:
@@ -63,6 +61,14 @@ def recalibrated_files(
         contents[REFERENCE_FILE] = reference_json(msgspec.structs.replace(artifact.reference, risks={}))
     described = _manifest(manifest, name, version, contents)
     return {**contents, MANIFEST_FILE: as_json(described)}
+
+
+def linear_model(artifact: Artifact) -> PortableModel:
+    """Return the portable form of a linear model. Opens no pickle. Raises ArtifactError for any other kind of model."""
+    plain = None if artifact.plain is None else read_portable(artifact.plain)
+    if not isinstance(plain, PortableModel) or plain.linear is None:
+        raise ArtifactError(f"{artifact.model.name} has no intercept: adapt a logistic regression (--name)")
+    return plain
 
 
 def _manifest(manifest: Manifest, name: str, version: str, contents: dict[str, bytes]) -> Manifest:
