@@ -300,6 +300,8 @@ def fit(
         model_version=model_version,
         documents={
             **_documents(evaluation, preprocessor, models, compiled, model_version),
-            REFERENCE_FILE: as_json(new_reference(matrix, compiled.table, cross_validations)),
+            REFERENCE_FILE: as_json(
+                new_reference(matrix, compiled.table, {each.name: each.risks for each in cross_validations})
+            ),
         },
     )

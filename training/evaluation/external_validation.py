@@ -10,12 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from schemas.records import ModelRef
 from schemas.tables.builtin import is_builtin
 from schemas.tables.feature_table import FeatureTable
-from scoring.features import Mask
+from scoring.compiled_table import CompiledTable
+from scoring.features import Mask, Matrix
 from scoring.missingness import MissingPatterns
 from scoring.model_artifact import Manifest
 from scoring.scorer import Scorer
+from training.arrays import Risks
 from training.data.dataset import SITES
 from training.data.frames import TRAINING_SITE, digest, features, read_snapshot, row_keys, target
 from training.data.labelled import LabelledData
@@ -71,11 +74,31 @@ class ExternalValidation(msgspec.Struct, frozen=True):
         return to_json(self)
 
 
-def validate_externally(folder: Path, name: str | None, data: LabelledData, seed: int = 42) -> ExternalValidation:
+class EvaluatedModel(msgspec.Struct, frozen=True):
+    """What an evaluation has to know of a model; `label_limits` are those of `scoring.uncertainty`.
+
+    `trained_on` is as in `ExternalValidation`.
+    """
+
+    model: ModelRef
+    compiled: CompiledTable
+    threshold: float
+    label_limits: Matrix
+    trained_on: int | None
+
+
+def validate_externally(folder: Path, name: str | None, data: LabelledData) -> ExternalValidation:
     """Evaluate a model of a model directory on labelled patients. Blocks for seconds. Raises ArtifactError."""
     scorer = Scorer.from_directory(folder, name)
-    matrix, labels, compiled = features(data.frame), target(data.frame), scorer.compiled
-    risks, threshold = scorer.risks(matrix), scorer.manifest.threshold
+    trained = training_patients(scorer.manifest, data.frame, scorer.compiled.table)
+    trained_on, limits = None if trained is None else int(trained.sum()), scorer.uncertainty.label_limits
+    model = EvaluatedModel(scorer.model, scorer.compiled, scorer.manifest.threshold, limits, trained_on)
+    return evaluate_risks(model, scorer.risks(features(data.frame)), data)
+
+
+def evaluate_risks(model: EvaluatedModel, risks: Risks, data: LabelledData, seed: int = 42) -> ExternalValidation:
+    """Evaluate a model's risks (n,) of labelled patients. Blocks for seconds."""
+    matrix, labels, compiled, threshold = features(data.frame), target(data.frame), model.compiled, model.threshold
 
     def hospital(mask: Mask) -> Performance:
         return hospital_performance(labels[mask], risks[mask], threshold, _weights(int(mask.sum()), seed))
@@ -85,17 +108,16 @@ def validate_externally(folder: Path, name: str | None, data: LabelledData, seed
         return performance(labels[mask], risks[mask], threshold, weights)
 
     events = int(labels.sum())
-    trained_on = training_patients(scorer.manifest, data.frame, compiled.table)
     enough = min(events, len(labels) - events) >= MIN_PATIENTS
     return ExternalValidation(
-        model=scorer.model.name,
+        model=model.model.name,
         event=compiled.table.outcome.event,
-        model_version=scorer.model.version,
-        model_digest=scorer.model.digest,
+        model_version=model.model.version,
+        model_digest=model.model.digest,
         data_sha256=data.sha256,
         patients=len(labels),
         events=events,
-        trained_on=None if trained_on is None else int(trained_on.sum()),
+        trained_on=model.trained_on,
         threshold=threshold,
         share=wilson_interval(events, len(labels)),
         mean_risk=float(risks.mean()),
@@ -103,7 +125,7 @@ def validate_externally(folder: Path, name: str | None, data: LabelledData, seed
         overall=hospital(np.ones(len(labels), dtype=bool)),
         calibration=tuple(calibration_bins(labels, risks)) if enough else (),
         thresholds=tuple(threshold_metrics(labels, risks, threshold)) if enough else (),
-        coverage=label_set_coverage(matrix, labels, risks, scorer.uncertainty.label_limits, compiled),
+        coverage=label_set_coverage(matrix, labels, risks, model.label_limits, compiled),
         groups={group: part(mask) for group, mask in patient_groups(matrix, compiled.table).items() if mask.any()},
         sites={site: hospital(mask) for site, mask in _sites(data.frame).items()},
         patterns={pattern: part(mask) for pattern, mask in _patterns(matrix, compiled.patterns).items()},

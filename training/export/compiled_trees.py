@@ -10,18 +10,16 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import DoubleTensorType
-from sklearn.ensemble import RandomForestClassifier
-
-from scoring.estimators import GradientBoosting
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
 ONNX_OPSET: Final = {"": 17, "ai.onnx.ml": 3}
 """Version 3 of the tree operators is the first with float64 thresholds."""
 _IR_VERSION: Final = 8
 
 
-def as_onnx(trees: RandomForestClassifier | GradientBoosting, width: int) -> bytes:
+def as_onnx(trees: RandomForestClassifier | HistGradientBoostingClassifier, width: int) -> bytes:
     """Compile a fitted forest, or boosted trees, over `width` columns."""
-    compiled = _boosted(trees, width) if isinstance(trees, GradientBoosting) else _forest(trees, width)
+    compiled = _boosted(trees, width) if isinstance(trees, HistGradientBoostingClassifier) else _forest(trees, width)
     onnx.checker.check_model(compiled)
     return bytes(compiled.SerializeToString(deterministic=True))
 
@@ -56,7 +54,7 @@ def _round_input(compiled: onnx.ModelProto) -> None:
     graph.node.extend(nodes)
 
 
-def _boosted(boosted: GradientBoosting, width: int) -> onnx.ModelProto:
+def _boosted(boosted: HistGradientBoostingClassifier, width: int) -> onnx.ModelProto:
     """Compile boosted trees, which compare float64 numbers.
 
     skl2onnx 1.20 cannot: it writes booleans where onnx 1.23 takes integers only.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -11,14 +11,13 @@ import numpy as np
 from schemas.tables.feature_table import Feature, FeatureTable
 from scoring.drift import Vector
 from scoring.drift_reference import REFERENCE_SCHEMA, RISK_EDGES, FieldReference, Histogram, Reference
-from training.arrays import Matrix
-from training.evaluation.cross_validation import CrossValidation
+from training.arrays import Matrix, Risks
 
 _BINS: Final = 10
 
 
-def new_reference(matrix: Matrix, table: FeatureTable, evaluations: Sequence[CrossValidation]) -> Reference:
-    """Return histograms of the training rows (n, fields), and of each model's out-of-fold risks.
+def new_reference(matrix: Matrix, table: FeatureTable, risks: Mapping[str, Risks]) -> Reference:
+    """Return histograms of the training rows (n, fields), and of each model's out-of-fold risks (n,), by name.
 
     In-sample risks are too extreme: compared with them, new patients would always seem to have drifted.
     """
@@ -27,7 +26,7 @@ def new_reference(matrix: Matrix, table: FeatureTable, evaluations: Sequence[Cro
         schema=REFERENCE_SCHEMA,
         rows=len(matrix),
         fields={feature.name: _field(feature, column) for feature, column in columns},
-        risks={evaluation.name: _histogram(evaluation.risks, RISK_EDGES) for evaluation in evaluations},
+        risks={name: _histogram(each, RISK_EDGES) for name, each in risks.items()},
     )
 
 

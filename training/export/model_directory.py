@@ -127,7 +127,7 @@ def model_files(training: FittedModels) -> dict[str, bytes]:
         plain = new_portable_model(training.preprocessor, model.classifier, model.uncertainty, compiled)
         if plain:
             contents[model.plain_file] = with_answers(
-                plain, _ranges(training.matrix, compiled.table), compiled
+                plain, training_ranges(training.matrix, compiled.table), compiled
             ).as_json()
         trees = trees_of(model.classifier)
         if model.onnx_file and trees is not None:
@@ -156,7 +156,7 @@ def new_manifest(training: FittedModels, contents: Mapping[str, bytes]) -> Manif
         feature_table=training.compiled.table.identifier,
         data=training.data,
         versions=library_versions(),
-        training_range=_ranges(training.matrix, training.compiled.table),
+        training_range=training_ranges(training.matrix, training.compiled.table),
         models={model.name: _entry(model, contents) for model in training.models},
         files={name: FileEntry.of(content) for name, content in contents.items()},
         missing_patterns=() if patterns.are_all else tuple(patterns.listed.tolist()),
@@ -168,7 +168,7 @@ def library_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
 
 
-def _ranges(matrix: Matrix, table: FeatureTable) -> dict[str, tuple[float, float]]:
+def training_ranges(matrix: Matrix, table: FeatureTable) -> dict[str, tuple[float, float]]:
     """Return the range of each field; for a field without values, the legal limits reversed: an empty range."""
     ranges = {}
     for feature, column in zip(table.features, matrix.T, strict=True):

@@ -62,6 +62,7 @@ def test_the_same_training_gives_the_same_bytes(
     cleveland: pd.DataFrame, evaluations: dict[str, CrossValidation], model_dir: Path
 ) -> None:
     """They can be read again."""
-    written = as_json(new_reference(features(cleveland), UCI.table, list(evaluations.values())))
+    risks = {name: evaluation.risks for name, evaluation in evaluations.items()}
+    written = as_json(new_reference(features(cleveland), UCI.table, risks))
     assert written == (model_dir / "reference.json").read_bytes()
     assert Reference.of_json(written, UCI.table.names) == load(model_dir).reference

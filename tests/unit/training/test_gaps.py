@@ -24,14 +24,13 @@ from training.candidates import new_logistic_regression, new_pattern_submodels
 from training.data.checks import check_training_rows
 from training.data.dataset import SITES, file_name
 from training.data.frames import features, read_snapshot, site_rows, target
-from training.evaluation.cross_validation import CrossValidation
 from training.evaluation.interval_simulation import simulate_interval_coverage
 from training.evaluation.label_sets import nested_folds
 from training.evaluation.measure_next import evaluate_measure_next
 from training.evaluation.repeated_cv import gap_sets
 from training.evaluation.uncertainty import measure_uncertainty
 from training.export.drift_reference import new_reference
-from training.export.model_directory import _ranges
+from training.export.model_directory import training_ranges
 from training.export.portable_model import new_portable_model
 from training.pipeline import TrainingRequest, train
 
@@ -174,7 +173,6 @@ def test_any_rows_are_refused_or_train_a_model(site: str, seed: int, rows: int, 
         measured = [table for table in (tables.reach, tables.sampling_reach, tables.distance) if table is not None]
         for numbers in (plain.reference_risks, plain.center, plain.linear.coefficients, *measured):
             assert np.isfinite(numbers).all()
-    evaluated = CrossValidation("m", {}, plain.reference_risks[: len(labels)], 1.0)
-    reference = new_reference(matrix, UCI.table, [evaluated])
+    reference = new_reference(matrix, UCI.table, {"m": plain.reference_risks[: len(labels)]})
     assert all(histogram.measured.is_valid() for histogram in reference.fields.values())
-    assert all(np.isfinite(limits).all() for limits in _ranges(matrix, UCI.table).values())
+    assert all(np.isfinite(limits).all() for limits in training_ranges(matrix, UCI.table).values())
