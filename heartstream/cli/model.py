@@ -1,4 +1,4 @@
-"""`heartstream model`: check, sign and promote models."""
+"""`heartstream model`: import, check, sign and promote models."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
+from heartstream.cli.model_import import import_
 from heartstream.cli.options import Flag
 from heartstream.optional_deps import train_extra
 from heartstream.terminal.exit_codes import errors_to_exit_codes
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 _STORE: Final = Path("models")
 _MLFLOW: Final = Path("mlflow")
 
-app = App(name="model", help="Check, sign and promote models.")
+app = App(name="model", help="Import, check, sign and promote models.")
+app.command(import_, name="import")
 
 
 @app.command

@@ -52,11 +52,29 @@ class MlflowRegistry:
 
         Raises DependencyError, and ArtifactError if it has no model directory.
         """
-        with self._store.in_use():
-            from mlflow.artifacts import download_artifacts  # noqa: PLC0415  # slow import
-
-            download_artifacts(artifact_uri=version.uri, dst_path=str(folder))
+        self._download(version, folder)
         found = sorted(path.parent for path in folder.rglob(MANIFEST_FILE))
         if len(found) != 1:
             raise ArtifactError(f"{version.uri} has {len(found)} model directories in it, expected one")
         return found[0]
+
+    def fetch_estimator(self, version: ModelVersion, folder: Path) -> Path:
+        """Download a version into a folder; return the file of its scikit-learn estimator. Blocks on the network.
+
+        Raises DependencyError, and ArtifactError if MLflow did not log it as a scikit-learn model.
+        """
+        self._download(version, folder)
+        with self._store.in_use():
+            from mlflow.models import Model  # noqa: PLC0415  # slow import
+
+            flavor = Model.load(str(folder)).flavors.get("sklearn", {})
+        file = folder / str(flavor.get("pickled_model", ""))
+        if not file.is_file() or not file.resolve().is_relative_to(folder.resolve()):
+            raise ArtifactError(f"{version.uri} is not a scikit-learn model: log it with mlflow.sklearn.log_model")
+        return file
+
+    def _download(self, version: ModelVersion, folder: Path) -> None:
+        with self._store.in_use():
+            from mlflow.artifacts import download_artifacts  # noqa: PLC0415  # slow import
+
+            download_artifacts(artifact_uri=version.uri, dst_path=str(folder))
