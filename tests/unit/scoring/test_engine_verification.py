@@ -132,7 +132,7 @@ def test_unreadable_onnx_falls_back_to_scikit_learn(forest_artifact: Artifact) -
 def test_forest_without_onnx_is_scored_by_scikit_learn(forest_artifact: Artifact) -> None:
     """A forest that was not compiled has no fast engine."""
     engine, reason = engine_of(msgspec.structs.replace(forest_artifact, onnx=None))
-    assert (engine.name, reason) == ("sklearn", "the forest is not compiled")
+    assert (engine.name, reason) == ("sklearn", "the trees are not compiled")
 
 
 def test_unknown_classifier_is_scored_by_scikit_learn(linear_artifact: Artifact) -> None:
