@@ -53,7 +53,9 @@ def recalibrated_files(
         entry.file: pickled,
         BEST_MODEL_FILE: pickled,
         TABLE_FILE: artifact.table.as_json(),
-        str(entry.plain): with_answers(msgspec.structs.replace(plain, reference_risks=risks), ranges, compiled).as_json(),
+        str(entry.plain): with_answers(
+            msgspec.structs.replace(plain, reference_risks=risks), ranges, compiled
+        ).as_json(),
         **documents,
     }
     if artifact.reference is not None:
