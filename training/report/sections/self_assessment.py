@@ -29,7 +29,8 @@ def _tripod(report: EvaluationReport, handled: MissingValues) -> dict[str, str]:
         "TRIPOD+AI 11 missing data": f"{handled}, the same in development, evaluation and use",
         "TRIPOD+AI 12 analysis": _analysis(report),
         "TRIPOD+AI 14 fairness": (
-            f"{'by subgroup' if full else 'not assessed in a quick run'}; race, ethnicity, income: not in the data"
+            f"{'by subgroup' if full else 'not assessed in a quick run'}; race, ethnicity, income: "
+            f"{'not in the data' if known else 'the owner of the data must judge'}"
         ),
         "TRIPOD+AI 18 open science": (
             "data, code, seeds and versions are public; no protocol was registered"
