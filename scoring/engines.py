@@ -18,7 +18,7 @@ from scoring.features import Matrix
 from scoring.logistic import logistic
 from scoring.model_artifact import Artifact
 from scoring.pipeline_input import PipelineInput
-from scoring.portable_model import Linear, PortableModel, PortablePipeline, read_portable
+from scoring.portable_model import Linear, PortableModel, PortablePipeline, is_pipeline, read_portable
 from scoring.preprocessing import Plan
 from scoring.reference_cases import REFERENCE_CASES, sha256_of
 from scoring.reference_results import ReferenceResults
@@ -102,7 +102,7 @@ class LinearEngine:
         self.imputes = len(linear.intercepts) < compiled.patterns.count
         self.has_submodels = not self.imputes
         columns, covariance = compiled.pattern_columns, linear.covariance
-        self._submodels = SubmodelLookup(linear.intercepts, linear.coefficients, covariance, columns)
+        self._submodels = SubmodelLookup(linear.intercepts, linear.coefficients, covariance, columns, linear.line)
         if covariance is not None:
             self.tolerance = 1e-9  # solving for a derived sub-model loses some digits
         self.fields = tuple(compiled.table.names[j] for j in plan.fields)
@@ -206,12 +206,15 @@ class Prepared(msgspec.Struct, frozen=True):
 def build_engine(artifact: Artifact, compiled: CompiledTable) -> Prepared:
     """Return the engine to use.
 
-    Raises ArtifactError if there is no fast one and scikit-learn cannot serve the model either.
+    Raises ArtifactError if there is no fast one and scikit-learn cannot serve the model either. The pickle of a
+    compiled pipeline is a stranger's code, and is not opened instead.
     """
     try:
         return _proved_engine(artifact, compiled)
     except Exception as error:  # noqa: BLE001  # whatever a fast engine fails with, scikit-learn may still score
         reason = str(error) if isinstance(error, ArtifactError) else f"{type(error).__name__}: {error}"
+    if artifact.onnx is not None and artifact.plain is not None and is_pipeline(artifact.plain):
+        raise ArtifactError(f"the compiled pipeline cannot be used: {reason}")
     try:
         return Prepared(SklearnEngine(artifact), reason, unknown(compiled))
     except ArtifactError as error:

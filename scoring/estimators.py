@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from scoring.preprocessing import PreprocessedColumns
 
@@ -51,10 +52,25 @@ class CodeEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
 
 class GradientBoosting(HistGradientBoostingClassifier):  # type: ignore[misc]  # scikit-learn ships no types
-    """Boosted trees, each of whose splits sends missing values to the side that fits the training rows better."""
+    """Boosted trees, each of whose splits sends missing values to the side that fits the training rows better.
+
+    Single-threaded: on a busy machine OpenMP's threads wait for each other, and small data gain nothing by them.
+    """
 
     imputes = False
     """Missing values are not replaced."""
+
+    def fit(self, x: Matrix, y: Matrix, sample_weight: Matrix | None = None) -> Self:
+        """Fit rows (n, columns), NaN where missing."""
+        with threadpool_limits(1, "openmp"):
+            super().fit(x, y, sample_weight)
+        return self
+
+    def predict_proba(self, x: Matrix) -> Matrix:
+        """Return the probabilities (n, 2) of both classes."""
+        with threadpool_limits(1, "openmp"):
+            probabilities: Matrix = super().predict_proba(x)
+        return probabilities
 
 
 class FieldScaler(StandardScaler):  # type: ignore[misc]  # scikit-learn ships no types

@@ -23,11 +23,13 @@ class Linear(msgspec.Struct, frozen=True, omit_defaults=True):
     `intercepts` (models,) are the log-odds of the average training patient, `coefficients` are (models, columns), zero
     where a sub-model does not use a column. `covariance` (columns, columns) is that of the centered training rows, for
     the missing patterns that the model has no sub-model for; None if it has one for each, or one for all records.
+    `line` is the intercept and slope that a recalibration has applied to the log-odds, if there is a covariance.
     """
 
     intercepts: Matrix
     coefficients: Matrix
     covariance: Matrix | None = None
+    line: tuple[float, float] = (0.0, 1.0)
 
 
 class PortableModel(msgspec.Struct, frozen=True):
@@ -79,6 +81,14 @@ def read_portable(raw: bytes) -> PortableModel | PortablePipeline:
     if msgspec.json.decode(raw, type=_Kind).pipeline is None:
         return PortableModel.from_json(raw)
     return msgspec.json.decode(raw, type=PortablePipeline, dec_hook=_as_array)
+
+
+def is_pipeline(raw: bytes) -> bool:
+    """Return whether a portable form is that of a whole pipeline; False for anything unreadable."""
+    try:
+        return msgspec.json.decode(raw, type=_Kind).pipeline is not None
+    except msgspec.MsgspecError:
+        return False
 
 
 def _as_json(model: PortableModel | PortablePipeline) -> bytes:

@@ -26,12 +26,19 @@ class SubmodelLookup:
     """Intercepts and coefficients by missing pattern. Not thread-safe."""
 
     def __init__(
-        self, intercepts: Vector, coefficients: Matrix, covariance: Matrix | None, columns: PatternColumns
+        self,
+        intercepts: Vector,
+        coefficients: Matrix,
+        covariance: Matrix | None,
+        columns: PatternColumns,
+        line: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         """Take `intercepts` (count,) and `coefficients` (count, columns) of the listed patterns.
 
-        `covariance` (columns, columns) is None if every pattern is listed.
+        `covariance` (columns, columns) is None if every pattern is listed. `line` is the intercept and slope that a
+        recalibration applied to the log-odds: sub-models are derived from the model before, and the line then applied.
         """
+        self._line = line
         self._intercepts, self._coefficients, self._covariance = intercepts, coefficients, covariance
         self._columns = columns
         self._derived: dict[int, tuple[float, Vector]] = {}
@@ -52,8 +59,10 @@ class SubmodelLookup:
             if len(self._derived) >= _REMEMBERED:
                 self._derived.clear()
             measured = self._columns.used_in(np.array([pattern]))[0]
-            found = derived(float(self._intercepts[0]), self._coefficients[0], covariance, measured)
-            self._derived[pattern] = found
+            shift, slope = self._line
+            before = (float(self._intercepts[0]) - shift) / slope, self._coefficients[0] / slope
+            intercept, coefficients = derived(*before, covariance, measured)
+            self._derived[pattern] = found = shift + slope * intercept, slope * coefficients
         return found
 
 

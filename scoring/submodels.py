@@ -30,7 +30,8 @@ class PatternSubmodels(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
     a field that a sub-model uses gets the average; that concerns six of Cleveland's 303 rows. If not every pattern is
     listed, it gets the expectation given its other columns (decision 59). `coef_` is (patterns,
     columns), zero where the field is missing; `intercept_` (patterns,) is the log-odds of the average training patient.
-    `covariance_` (columns, columns) is that of the rows, for the patterns that are not listed; None if all are.
+    `covariance_` (columns, columns) is that of the rows, for the patterns that are not listed; None if all are. `line_`
+    is the intercept and slope that a recalibration has applied to the log-odds.
     """
 
     imputes = False
@@ -47,6 +48,7 @@ class PatternSubmodels(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         self.classes_ = np.unique(y)
         self.n_features_in_ = x.shape[1]
         self.center_ = averages(x)
+        self.line_ = 0.0, 1.0
         self.covariance_ = None if self.columns.patterns.are_all else covariance_of(x - self.center_)
         fitted = fit_logistic(self.design(x), y, self.columns.used, 1 / self.C)
         self.intercept_, self.coef_ = fitted[:, 0].copy(), fitted[:, 1:].copy()
@@ -60,7 +62,7 @@ class PatternSubmodels(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
 
     def decision_function(self, x: Matrix) -> Matrix:
         """Return the log-odds (n,) of rows (n, columns)."""
-        lookup = SubmodelLookup(self.intercept_, self.coef_, self.covariance_, self.columns)
+        lookup = SubmodelLookup(self.intercept_, self.coef_, self.covariance_, self.columns, self.line_)
         intercepts, coefficients = lookup.of(self.columns.patterns_of(x))
         summed: Matrix = (centered(x, self.center_) * coefficients).sum(axis=1)
         return intercepts + summed

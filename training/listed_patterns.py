@@ -16,7 +16,8 @@ from training.evaluation.uncertainty import base_pattern
 
 MOST_LISTED: Final = 1024
 """As many as ten optional fields have."""
-FEWEST: Final = 64
+FEWEST: Final = 160
+"""Enough for all gaps that are evaluated, also without the fields of the base pattern."""
 _MULTIPLICATIONS: Final = 2e9
 """Of rows, patterns and pairs of columns, for a step of a fit: some minutes for 200 bootstrap samples."""
 
@@ -24,8 +25,8 @@ _MULTIPLICATIONS: Final = 2e9
 def listed_patterns(matrix: Matrix, table: FeatureTable) -> tuple[int, ...]:
     """Return up to 1,024 patterns, fewer for many rows and fields; () if the tables list every pattern.
 
-    First the gaps that are evaluated, also with one field restored, for what to measure next; then each field
-    by itself, and the patterns of the training rows (n, fields), most frequent first; then these with one restored.
+    First the gaps that are evaluated, then these with one field restored, for what to measure next; each field by
+    itself, and the patterns of the training rows (n, fields), most frequent first; then these with one restored.
     """
     patterns = MissingPatterns(table)
     if patterns.are_all:
@@ -46,9 +47,9 @@ def _by_rank(matrix: Matrix, table: FeatureTable, patterns: MissingPatterns) -> 
     gaps = [patterns.without(fields) for fields in gap_sets_of(matrix, table).values()]
     found, counts = np.unique(patterns.of(matrix), return_counts=True)
     occurring = found[np.argsort(-counts, kind="stable")].tolist()
-    yield 0
+    yield from (0, *gaps)
     for pattern in gaps:
-        yield from (pattern, *(pattern & ~bit for bit in bits))
+        yield from (pattern & ~bit for bit in bits)
     yield from bits
     yield from occurring
     for pattern in occurring:

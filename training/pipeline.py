@@ -227,20 +227,26 @@ def load_patients(request: TrainingRequest) -> TrainingPatients:
             frame = read_labelled(own.path, compiled, own.coding, own.options, own.columns).frame
         except OtherFieldsError as error:
             raise DataError(f"{error}{_OTHER_FIELDS * is_builtin(own.table)}") from error
-        listed = listed_patterns(features(frame), own.table)
-        return TrainingPatients(CompiledTable(own.table, listed), frame, None, own.path.name)
+        return TrainingPatients(compiled, frame, None, own.path.name)
     sites = SITES if request.depth.full else (TRAINING_SITE,)
     frame = read_snapshot(sites) if request.data is None else read_uci(request.data, sites)
     return TrainingPatients(UCI, frame, TRAINING_SITE, file_name(TRAINING_SITE))
 
 
 def drop_duplicates(patients: TrainingPatients) -> tuple[TrainingPatients, int]:
-    """Drop training rows that repeat an earlier one; return how many were dropped."""
+    """Drop training rows that repeat an earlier one, and list the missing patterns of the others.
+
+    Returns how many were dropped, too.
+    """
     frame, site = patients.frame, patients.training_site
     rows = frame if site is None else frame[frame[SITE] == site]
     dropped = rows.index[certain_duplicates(features(rows), target(rows), patients.compiled.table)]
     kept = frame.drop(index=dropped).reset_index(drop=True)
-    return msgspec.structs.replace(patients, frame=kept), len(dropped)
+    remaining, compiled = msgspec.structs.replace(patients, frame=kept), patients.compiled
+    if not compiled.patterns.are_all:
+        listed = listed_patterns(features(remaining.training_rows), compiled.table)
+        remaining = msgspec.structs.replace(remaining, compiled=CompiledTable(compiled.table, listed))
+    return remaining, len(dropped)
 
 
 def cross_validate_candidates(inputs: EvaluationInputs, step: OnStep) -> tuple[CrossValidation, ...]:

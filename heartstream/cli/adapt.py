@@ -36,8 +36,8 @@ def adapt(  # noqa: PLR0913  # an option each
 ) -> None:
     """Adapt a linear model to a hospital's own patients: keep it, or recalibrate or refit it as far as they support.
 
-    Validates the model on these patients and climbs a ladder: keep, intercept, slope, refit. A rung is taken only if
-    it improves on the cross-validated log loss of every lower one, beyond chance (docs/adapt.md). The new directory
+    Validates the model on these patients and climbs a ladder: keep, intercept, slope, refit. Slope and refit must
+    improve on the cross-validated log loss of every lower rung, beyond chance (docs/adapt.md). The new directory
     documents the change in its card and in adaptation.json, and is signed and promoted like any other. Opens the
     model's pickle, which can run code: give the public key, or trust its author.
 

@@ -158,7 +158,9 @@ def rung_risks(rung: str, known: LocalPatients, others: LocalPatients, local: Lo
 
 
 def climb(patients: LocalPatients, local: LocalModel, seed: int, up_to: Rung | None = None) -> Ladder:
-    """Return the highest rung that improves on the cross-validated log loss of every lower one.
+    """Return the highest rung of slope and refit that improves on the cross-validated log loss of every lower one.
+
+    Otherwise the intercept where `propose_shift` proposes one, or keep.
 
     `up_to` is the highest rung to try; by default it is the highest that the patients suffice for. Blocks for seconds.
     Raises DataError, with the number needed, if they do not suffice for `up_to`, or for anything.

@@ -19,6 +19,7 @@ from scoring.missingness import MissingPatterns
 from scoring.model_artifact import Manifest
 from scoring.scorer import Scorer
 from training.arrays import Risks
+from training.data.checks import certain_duplicates
 from training.data.dataset import SITES
 from training.data.frames import TRAINING_SITE, digest, features, read_snapshot, row_keys, target
 from training.data.labelled import LabelledData
@@ -139,7 +140,9 @@ def _weights(patients: int, seed: int) -> npt.NDArray[np.float64]:
 def training_patients(manifest: Manifest, frame: pd.DataFrame, table: FeatureTable) -> Mask | None:
     """Return which patients (n,) the model was trained on, None if its training rows are unknown."""
     snapshots = (read_snapshot((site,)) for site in SITES) if is_builtin(table) else ()
-    candidates = (frame, *(rows.assign(site=TRAINING_SITE) for rows in (frame, *snapshots)))
+    repeated = certain_duplicates(features(frame), target(frame), table)
+    whole = (frame, frame[~repeated])
+    candidates = (*whole, *(rows.assign(site=TRAINING_SITE) for rows in (*whole, *snapshots)))
     known = next((rows for rows in candidates if digest(rows) == manifest.data.sha256), None)
     if known is None:
         return None

@@ -46,7 +46,8 @@ def evaluate_measure_next(
 ) -> tuple[MeasureNextBenefit, ...]:
     """Recommend by the training part of each fold; restore fields of the complete patients of its test part.
 
-    A record counts as complete without the fields that few rows have. Empty for fewer than 20 complete patients.
+    A record counts as complete without the fields that few rows have. Empty for fewer than 20 complete patients, and
+    without the gaps of which a restored record has a missing pattern that is not listed.
     """
     patterns = compiled.patterns
     base = base_pattern(matrix, patterns)
@@ -58,8 +59,15 @@ def evaluate_measure_next(
     return tuple(
         _benefit(name, fields, folds, complete, base, patterns)
         for name, fields in missing.items()
-        if len(fields) >= _MIN_MISSING
+        if len(fields) >= _MIN_MISSING and _are_listed(fields, base, patterns)
     )
+
+
+def _are_listed(fields: Sequence[str], base: int, patterns: MissingPatterns) -> bool:
+    """Return whether records without these fields are listed, and those with one of them restored."""
+    pattern = patterns.without(fields) | base
+    wanted = (pattern, *(pattern & ~patterns.without([field]) for field in fields))
+    return all(patterns.row(each) < patterns.count for each in wanted)
 
 
 def _benefit(

@@ -27,6 +27,7 @@ from scoring.model_artifact import (
     Manifest,
 )
 from scoring.portable_model import PortableModel, read_portable
+from scoring.submodels import PatternSubmodels
 from training.arrays import Matrix
 from training.evaluation.recalibration import Line
 from training.export.drift_reference import as_json as reference_json
@@ -90,6 +91,8 @@ def _recalibrated_classifier(classifier: Any, line: Line) -> Any:
     inner = changed if hasattr(changed, "intercept_") else changed["classify"]
     inner.intercept_ = line.intercept + line.slope * inner.intercept_
     inner.coef_ = line.slope * inner.coef_
+    if isinstance(inner, PatternSubmodels):
+        inner.line_ = _composed(line, inner.line_)
     return changed
 
 
@@ -110,6 +113,7 @@ def recalibrated_plain(plain: PortableModel, line: Line) -> PortableModel:
             linear,
             intercepts=line.intercept + line.slope * linear.intercepts,
             coefficients=line.slope * linear.coefficients,
+            line=linear.line if linear.covariance is None else _composed(line, linear.line),
         ),
         uncertainty=msgspec.structs.replace(
             tables,
@@ -118,6 +122,12 @@ def recalibrated_plain(plain: PortableModel, line: Line) -> PortableModel:
             label_limits=logistic(line.intercept + line.slope * odds),
         ),
     )
+
+
+def _composed(line: Line, before: tuple[float, float]) -> tuple[float, float]:
+    """Return intercept and slope of a line applied after another one."""
+    shift, slope = before
+    return line.intercept + line.slope * shift, line.slope * slope
 
 
 def _grown(reach: Matrix | None, line: Line) -> Matrix | None:

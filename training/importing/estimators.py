@@ -101,4 +101,5 @@ def params_of(estimator: Any) -> dict[str, str | int | float | bool | None]:
     """Return the simple parameters of the classifier, without those of the steps before it."""
     classifier = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
     params = classifier.get_params(deep=False) if hasattr(classifier, "get_params") else {}
-    return {str(name): value for name, value in params.items() if isinstance(value, str | int | float | None)}
+    plain = {str(name): value.item() if isinstance(value, np.generic) else value for name, value in params.items()}
+    return {name: value for name, value in plain.items() if isinstance(value, str | int | float | None)}

@@ -82,11 +82,13 @@ class Probe:
     def unused_fields(self, matrix: Matrix) -> tuple[str, ...]:
         """Return the fields that change no risk where they are exchanged between the first of these rows (n, fields).
 
-        Far from real patients, as reference cases are, most risks are 0 or 1, and do not change.
+        A field with one value in all of them cannot tell, and is none of them. Far from real patients, as reference
+        cases are, most risks are 0 or 1, and do not change.
         """
         some = matrix[:_EXCHANGED]
         before = self.risks(some)
-        return tuple(name for place, name in enumerate(self._table.names) if not self._changes(some, place, before))
+        varying = [place for place in range(some.shape[1]) if len(np.unique(some[:, place])) > 1]
+        return tuple(self._table.names[place] for place in varying if not self._changes(some, place, before))
 
     def _changes(self, matrix: Matrix, place: int, before: Risks) -> bool:
         rows = matrix.copy()

@@ -26,7 +26,6 @@ from training.data.frames import features, target
 from training.data.labelled import LabelColumns, read_labelled
 from training.evaluation.adaptation import LocalPatients, Rung, preprocessed
 from training.evaluation.external_validation import training_patients
-from training.listed_patterns import listed_patterns
 from training.pipeline import TrainingPatients, drop_duplicates
 
 _MAX_OUTCOMES = 100_000
@@ -63,7 +62,8 @@ def adapt_directory(
 
 def evidence_from_file(artifact: Artifact, data: LocalFile) -> Evidence:
     """Score labelled patients as worker and gateway do; those who trained the model are left out."""
-    found = read_labelled(data.path, CompiledTable(artifact.table), data.coding, data.options, data.columns)
+    compiled = CompiledTable(artifact.table)
+    found = read_labelled(data.path, compiled, data.coding, data.options, data.columns)
     frame, notes = found.frame, list(found.notes)
     trained = training_patients(artifact.manifest, frame, artifact.table)
     if trained is not None and trained.all():
@@ -71,13 +71,13 @@ def evidence_from_file(artifact: Artifact, data: LocalFile) -> Evidence:
     if trained is not None and trained.any():
         notes.append(f"{int(trained.sum())} patients trained the model, and are left out")
         frame = frame[~trained].reset_index(drop=True)
-    compiled = CompiledTable(artifact.table, listed_patterns(features(frame), artifact.table))
     patients, duplicates = drop_duplicates(TrainingPatients(compiled, frame, None, data.path.name))
     if duplicates:
         notes.append(f"{duplicates} repeated row(s) left out")
     print_notes(data.path, notes)
     matrix = features(patients.frame)
-    local = LocalPatients(target(patients.frame), Scorer(artifact).risks(matrix), preprocessed(matrix, compiled))
+    columns = preprocessed(matrix, patients.compiled)
+    local = LocalPatients(target(patients.frame), Scorer(artifact).risks(matrix), columns)
     return Evidence(local, found.sha256, patients)
 
 

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from heartstream.cli.model import recalibrate
+from heartstream.cli.adapt import adapt
 from schemas.errors import ArtifactError, DependencyError, SettingsError
 from schemas.tables.toml_file import read_table_file
 from scoring.model_artifact import CARD_DATA_FILE
@@ -103,13 +103,13 @@ def test_wrong_requests_list_every_problem(tmp_path: Path) -> None:
         import_model(msgspec.structs.replace(request_for(tmp_path / "absent"), name=None))
 
 
-def test_an_imported_model_is_not_recalibrated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_imported_model_is_not_adapted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It has no intercept that is known; its pickle is not opened to find that out."""
     import_model(request_for(saved(fitted(by_columns(LogisticRegression(max_iter=1000))), tmp_path)))
     other = patients().assign(num=1 - target(patients())).drop(columns="site")
     other.sample(200, random_state=1).to_csv(tmp_path / "other.csv", index=False)
     with pytest.raises(SystemExit):
-        recalibrate(tmp_path / "model", output=tmp_path / "new", data=tmp_path / "other.csv")
+        adapt(tmp_path / "model", output=tmp_path / "new", data=tmp_path / "other.csv")
     assert not (tmp_path / "new").exists()
     assert "Traceback" not in capsys.readouterr().err
 

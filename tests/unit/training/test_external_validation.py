@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
 
 from schemas.errors import ArtifactError
+from scoring.model_artifact import load
 from scoring.scorer import Scorer
 from tests.support.uci import UCI
-from training.data.frames import features, site_rows, target
+from training.data.frames import digest, features, site_rows, target
 from training.data.labelled import LabelledData
-from training.evaluation.external_validation import ExternalValidation, validate_externally
+from training.evaluation.external_validation import ExternalValidation, training_patients, validate_externally
 from training.evaluation.label_sets import label_set_coverage
 from training.evaluation.metrics import performance
 from training.evaluation.subgroups import patient_groups
@@ -62,6 +64,17 @@ def test_training_patients_are_counted(found: ExternalValidation, model_dir: Pat
     some = site_rows(everyone, "cleveland").sample(50, random_state=1)
     assert validate_externally(model_dir, None, LabelledData(some, "")).trained_on == 50
     assert validate_externally(model_dir, None, LabelledData(site_rows(everyone, "va"), "")).trained_on == 0
+
+
+def test_training_patients_are_known_by_a_file_with_repeated_rows(model_dir: Path, everyone: pd.DataFrame) -> None:
+    """Training left out the repeated rows, so the digest in the manifest is that of the others."""
+    rows = site_rows(everyone, "hungarian").iloc[:100].drop_duplicates().reset_index(drop=True)
+    complete = rows.dropna(subset=list(UCI.table.distinctive))
+    data = msgspec.structs.replace(load(model_dir).manifest.data, sha256=digest(rows))
+    manifest = msgspec.structs.replace(load(model_dir).manifest, data=data)
+    found = training_patients(manifest, pd.concat([rows, complete.iloc[:7]], ignore_index=True), UCI.table)
+    assert found is not None
+    assert found.all()
 
 
 def test_few_of_an_outcome_leave_prevalence_and_mean_risk(model_dir: Path, everyone: pd.DataFrame) -> None:

@@ -94,6 +94,15 @@ def test_fields_without_influence_are_found() -> None:
     assert unused == UCI.table.names[1:]
 
 
+def test_a_field_with_one_value_is_not_said_to_have_no_influence() -> None:
+    """Another hospital never measured it: these patients cannot tell."""
+    matrix, _ = training_data()
+    constant = matrix.copy()
+    constant[:, 4], constant[:, 5] = np.nan, 1.0
+    unused = Probe(needs("age"), INPUT, UCI).unused_fields(constant)
+    assert unused == tuple(name for name in UCI.table.names[1:] if name not in UCI.table.names[4:6])
+
+
 @pytest.mark.parametrize(
     ("thing", "reason"),
     [

@@ -13,14 +13,20 @@ from sklearn.datasets import load_breast_cancer
 from schemas.records import WarningCode
 from scoring.batches import JsonBatch
 from scoring.compiled_table import CompiledTable
+from scoring.engines import LinearEngine
 from scoring.features import Matrix
 from scoring.missingness import MissingPatterns
+from scoring.model_artifact import load
+from scoring.portable_model import PortableModel
 from scoring.scorer import Scorer
 from tests.support.other_tables import table, write_model_of
 from training.arrays import Labels
 from training.candidates import new_pattern_submodels, new_pipeline
 from training.evaluation.cross_validation import stratified_folds
+from training.evaluation.recalibration import Line
 from training.evaluation.repeated_cv import gap_sets, gap_sets_of
+from training.export.recalibrated_files import linear_model, recalibrated_files, recalibrated_plain
+from training.export.replace_folder import replace_folder
 from training.listed_patterns import FEWEST, MOST_LISTED, listed_patterns
 
 TABLE = table("wdbc")
@@ -74,6 +80,40 @@ def test_the_number_of_listed_patterns_is_limited() -> None:
     matrix, _ = patients(0.3)
     assert MOST_LISTED - 1 <= len(listed_patterns(matrix, TABLE)) <= MOST_LISTED
     assert FEWEST - 1 <= len(listed_patterns(np.tile(matrix, (200, 1)), TABLE)) <= FEWEST
+
+
+def test_every_gap_is_listed_however_many_rows_there_are() -> None:
+    """With half of the rows without a field, too, which every listed pattern is then combined with."""
+    matrix = np.tile(patients(0.0)[0], (100, 1))
+    matrix[: len(matrix) * 2 // 3, 0] = np.nan
+    for start in range(1, 11):
+        matrix[start::40, start : start + 15] = np.nan
+    found = MissingPatterns(TABLE, listed_patterns(matrix, TABLE))
+    assert found.count <= FEWEST
+    for fields in gap_sets_of(matrix, TABLE).values():
+        assert found.row(found.without(fields)) < found.count
+        assert found.row(found.without(fields) | 1) < found.count
+
+
+def test_a_recalibration_applies_its_line_to_derived_sub_models(tmp_path: Path) -> None:
+    """Log-odds of any pattern, listed or not, move along the line; engine and pickle agree."""
+    artifact = load(write_model_of(TABLE, tmp_path / "model"))
+    line = Line(-2.0, 0.5)
+    again = recalibrated_plain(recalibrated_plain(linear_model(artifact), line), Line(0.25, 1.5))
+    compiled = CompiledTable(TABLE, artifact.manifest.missing_patterns)
+    rows = np.where(np.isnan(patients(0.3)[0]), np.nan, patients(0.0)[0])
+
+    def log_odds(plain: PortableModel) -> Matrix:
+        assert plain.linear is not None
+        found = LinearEngine(plain.plan, plain.center, plain.linear, compiled).explain(rows).log_odds
+        assert found is not None
+        return found
+
+    before = log_odds(linear_model(artifact))
+    np.testing.assert_allclose(log_odds(again), 0.25 + 1.5 * (-2.0 + 0.5 * before), rtol=0, atol=1e-9)
+    replace_folder(tmp_path / "new", recalibrated_files(artifact, line, "2", {}))
+    served = Scorer.from_directory(tmp_path / "new")
+    assert (served.engine, served.fallback_reason) == ("linear", None)
 
 
 def test_a_score_of_an_unlisted_pattern_claims_no_more_than_it_can_keep(tmp_path: Path) -> None:
