@@ -1,7 +1,8 @@
 """Checks a change of the served model against the store's plan.
 
 A figure that is not known breaks its rule. That a recalibration is nothing but a shift is not taken from its
-description: the numbers of both models are compared.
+description: the numbers of both models are compared. All of this is about the best model of a directory, which is
+served unless HEARTSTREAM_MODEL__NAME names another one.
 """
 
 from __future__ import annotations
@@ -12,14 +13,19 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
+import numpy as np
 
 from heartstream.operations.models.change_plan import ChangePlan, Recalibration, Retraining
 from schemas.errors import ArtifactError
+from scoring.features import Matrix
 from scoring.files import read_file
+from scoring.logistic import logistic
 from scoring.model_artifact import ADAPTATION_FILE, REPORT_FILE, TABLE_FILE, Manifest, read_manifest
 
-_SHIFTED: Final = ("linear", "uncertainty", "golden_risks", "golden_answers")
-"""The parts of a portable model's file that a shift changes; the last two are the results of the reference cases."""
+_RESULTS: Final = ("golden_risks", "golden_answers")
+"""The parts of a portable model's file that are results of the reference cases. Verification computes them again."""
+_KEPT: Final = ("threshold", "missing_patterns", "training_range", "data")
+"""The fields of a manifest that a shift leaves as they are."""
 _TOLERANCE: Final = 1e-9
 _Kind = TypeVar("_Kind")
 
@@ -97,7 +103,7 @@ class ModelFacts(msgspec.Struct, frozen=True):
         return f"{self.manifest.feature_table} ({self.manifest.files[TABLE_FILE].sha256[:16]})"
 
     def portable(self) -> dict[str, Any]:
-        """Return the numbers of the served model, {} if it has none."""
+        """Return the numbers of the best model, {} if it has none."""
         file = self.manifest.models[self.manifest.best].plain
         return (file and _content(self.folder, self.manifest, file, dict[str, Any])) or {}
 
@@ -128,6 +134,8 @@ def _broken(plan: ChangePlan, before: ModelFacts, after: ModelFacts, *, is_signe
         yield "signed: a signature is required, none was verified (--public-key)"
     if before.table != after.table:
         yield f"same_table: {before.table} is served, the model has {after.table}"
+    if before.manifest.threshold != after.manifest.threshold:
+        yield f"same_threshold: {before.manifest.threshold:g} is served, the model has {after.manifest.threshold:g}"
     kind = kind_of(before, after)
     if kind is Kind.RETRAINING and plan.retraining:
         yield from _retraining(plan.retraining, before, after)
@@ -149,25 +157,66 @@ def kind_of(before: ModelFacts, after: ModelFacts) -> Kind:
     return Kind.RECALIBRATION if _is_shift(before, after, after.shift.line.intercept) else Kind.UNPROVEN_RECALIBRATION
 
 
+class _Linear(msgspec.Struct, frozen=True):
+    """The numbers of a linear model: `kept` and `tables` are what a shift leaves as it is; it moves the others."""
+
+    kept: dict[str, Any]
+    tables: dict[str, Any]
+    intercepts: list[float]
+    reaches: tuple[Any, Any]
+    label_limits: Any
+
+    @classmethod
+    def of(cls, portable: dict[str, Any]) -> _Linear:
+        """Raises ValidationError if the model is not linear."""
+        linear, tables = (msgspec.convert(portable.get(name), dict[str, Any]) for name in ("linear", "uncertainty"))
+        intercepts = msgspec.convert(linear.pop("intercepts", None), list[float])
+        reaches = tables.pop("reach", None), tables.pop("sampling_reach", None)
+        limits = tables.pop("label_limits", None)
+        kept = {name: part for name, part in portable.items() if name not in (*_RESULTS, "uncertainty")}
+        return cls({**kept, "linear": linear}, tables, intercepts, reaches, limits)
+
+
 def _is_shift(before: ModelFacts, after: ModelFacts, applied: float) -> bool:
-    """Return whether two models differ by this shift of all log-odds and nothing else."""
+    """Return whether two models differ by this shift of all log-odds and nothing else.
+
+    Label limits move with the risks. Intervals may grow, as the shift is itself uncertain, but not shrink.
+    """
     try:
-        (served, intercepts), (candidate, shifted) = (_without_intercepts(each.portable()) for each in (before, after))
+        served, candidate = (_Linear.of(each.portable()) for each in (before, after))
     except msgspec.ValidationError:
         return False
     return (
-        served == candidate
-        and len(intercepts) == len(shifted)
-        and all(abs(to - base - applied) <= _TOLERANCE for base, to in zip(intercepts, shifted, strict=True))
+        all(getattr(before.manifest, name) == getattr(after.manifest, name) for name in _KEPT)
+        and (served.kept, served.tables) == (candidate.kept, candidate.tables)
+        and _are_close(np.array(served.intercepts) + applied, np.array(candidate.intercepts))
+        and _are_close(_moved(_table(served.label_limits), applied), _table(candidate.label_limits))
+        and not any(map(_shrinks, served.reaches, candidate.reaches))
     )
 
 
-def _without_intercepts(portable: dict[str, Any]) -> tuple[dict[str, Any], list[float]]:
-    """Return what a shift leaves as it is, and the intercepts. Raises ValidationError if the model is not linear."""
-    linear = msgspec.convert(portable.get("linear"), dict[str, Any])
-    intercepts = msgspec.convert(linear.pop("intercepts", None), list[float])
-    kept = {name: part for name, part in portable.items() if name not in _SHIFTED}
-    return {**kept, "linear": linear}, intercepts
+def _table(raw: Any) -> Matrix:
+    """Return a table of a model's file as an array; null is NaN."""
+    return np.array(raw, np.float64)
+
+
+def _moved(risks: Matrix, applied: float) -> Matrix:
+    with np.errstate(divide="ignore"):
+        return logistic(applied + np.log(risks) - np.log1p(-risks))
+
+
+def _are_close(expected: Matrix, found: Matrix) -> bool:
+    return expected.shape == found.shape and np.allclose(expected, found, rtol=0, atol=_TOLERANCE, equal_nan=True)
+
+
+def _shrinks(served: Any, candidate: Any) -> bool:
+    """Return whether a table of reaches has a smaller one, or another shape."""
+    old, new = _table(served), _table(candidate)
+    return (
+        old.shape != new.shape
+        or not np.array_equal(np.isnan(old), np.isnan(new))
+        or bool((new < old - _TOLERANCE).any())
+    )
 
 
 def _retraining(limits: Retraining, before: ModelFacts, after: ModelFacts) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """A change-control plan: which changes of the served model may be promoted without a person.
 
 It is a TOML file in the model store. Every key is required, so that no limit is forgotten; a kind of change without a
-table in the file needs a person.
+table in the file needs a person. Its limits are about the best model of a directory, and about one change at a time.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from heartstream.operations.models.change_check import ModelFacts, violations
 from schemas.errors import ArtifactError
 from scoring.model_artifact import ADAPTATION_FILE, REPORT_FILE, load
+from scoring.portable_model import PortableModel, read_portable
 from scoring.scorer import Scorer
 from tests.support.change_plans import BEST, PLAN, plan_of, retrained, worse
 from tests.support.model_files import change_manifest, replace_file
@@ -21,6 +22,10 @@ from tests.support.models import another_version
 from training.adaptation import AdaptationRequest, Evidence, adapt
 from training.data.frames import features, read_snapshot, target
 from training.evaluation.adaptation import LocalPatients, Rung
+
+UNPROVEN: Final = (
+    "kind: retraining and recalibration allowed, this is a recalibration that changes more than the intercept"
+)
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +163,68 @@ def test_changed_coefficients_are_no_recalibration(model_dir: Path, recalibrated
         replace_file(folder, f"{BEST}.json", msgspec.json.encode(content))
         found = violations(plan_of(tmp_path), model_dir, folder, is_signed=False)
         assert [each.partition("recalibration that ")[2] for each in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (
+            lambda manifest: manifest.update(threshold=0.9),
+            ["same_threshold: 0.5 is served, the model has 0.9", UNPROVEN],
+        ),
+        (lambda manifest: manifest.update(missing_patterns=[1]), [UNPROVEN]),
+        (lambda manifest: manifest["training_range"].update(age=[0.0, 150.0]), [UNPROVEN]),
+        (lambda manifest: manifest["data"].update(population="all patients"), [UNPROVEN]),
+    ],
+)
+def test_a_recalibration_keeps_what_the_manifest_says(
+    change: Callable[[dict[str, Any]], object], found: list[str], model_dir: Path, recalibrated: Path, tmp_path: Path
+) -> None:
+    """A threshold changes every label, a range every warning: neither is a shift."""
+    folder = tmp_path / "new"
+    shutil.copytree(recalibrated, folder)
+    change_manifest(folder, change)
+    assert violations(plan_of(tmp_path), model_dir, folder, is_signed=False) == tuple(found)
+
+
+def test_a_retraining_keeps_the_threshold(model_dir: Path, tmp_path: Path) -> None:
+    """Another threshold needs a person, whatever the kind of change."""
+    folder = tmp_path / "new"
+    shutil.copytree(model_dir, folder)
+    change_manifest(folder, lambda manifest: manifest.update(threshold=0.4))
+    assert violations(plan_of(tmp_path), model_dir, folder, is_signed=False) == (
+        "same_threshold: 0.5 is served, the model has 0.4",
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "found"),
+    [
+        ("label_limits", lambda limits: limits * 0.99, (UNPROVEN,)),
+        ("reach", lambda reach: reach * 0.5, (UNPROVEN,)),
+        ("sampling_reach", lambda reach: reach * 0.5, (UNPROVEN,)),
+        ("reach", lambda reach: reach * 2, ()),
+        ("reach", lambda reach: reach[:1], (UNPROVEN,)),
+        ("distance", lambda distance: distance * 0.5, (UNPROVEN,)),
+        ("label_coverage", lambda counts: counts + 1, (UNPROVEN,)),
+    ],
+)
+def test_a_recalibration_moves_label_sets_and_shrinks_no_interval(
+    table: str,
+    change: Callable[[Any], Any],
+    found: tuple[str, ...],
+    model_dir: Path,
+    recalibrated: Path,
+    tmp_path: Path,
+) -> None:
+    """Claims of certainty cannot grow by a shift."""
+    folder = tmp_path / "new"
+    shutil.copytree(recalibrated, folder)
+    plain = read_portable((folder / f"{BEST}.json").read_bytes())
+    assert isinstance(plain, PortableModel)
+    tables = msgspec.structs.replace(plain.uncertainty, **{table: change(getattr(plain.uncertainty, table))})
+    replace_file(folder, f"{BEST}.json", msgspec.structs.replace(plain, uncertainty=tables).as_json())
+    assert violations(plan_of(tmp_path), model_dir, folder, is_signed=False) == found
 
 
 @pytest.mark.parametrize("file", [REPORT_FILE, ADAPTATION_FILE])
