@@ -168,7 +168,7 @@ def promote(
 
 @app.command
 def rollback(*, store: Path = _STORE, public_key: Path | None = None) -> None:
-    """Serve the previously promoted model again.
+    """Serve the previously promoted model again. With signed = true in the store's change-plan.toml, that needs a key.
 
     Example: heartstream model rollback --store models
 

@@ -60,7 +60,9 @@ def read_plan(store: Path) -> ChangePlan | None:
     path = store / PLAN_FILE
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise DataError(f"{path} cannot be read: it links to {path.readlink()}, which does not exist") from error
         return None
     try:
         document = tomllib.loads(content.decode())

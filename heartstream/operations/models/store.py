@@ -163,7 +163,10 @@ class Store:
             copy.rename(stored)
 
     def rollback(self, public_key: Path | None = None) -> VerifiedModel:
-        """Make the previously promoted model current. Raises ArtifactError as `promote`."""
+        """Make the previously promoted model current. Raises ArtifactError and DataError as `promote`.
+
+        Of the plan's rules only that of signatures holds: the model was promoted before.
+        """
         if self.current() is None:
             raise self._missing_error()
         with self._locked():
@@ -173,7 +176,15 @@ class Store:
                     f"{self.folder}: no model was promoted before the current one ({self.current()}): roll back after "
                     "heartstream model promote has replaced it"
                 )
+            plan = read_plan(self.folder)
+            if plan and plan.signed and public_key is None:
+                raise ArtifactError(f"{self.folder / PLAN_FILE} requires a verified signature (--public-key)")
             verified = verify_model(self.folder / before.digest, None, public_key)
+            if verified.model.digest != before.digest:
+                raise ArtifactError(
+                    f"{self.folder / before.digest} was changed: its digest is {verified.model.digest} (heartstream "
+                    "model promote stores an unchanged copy)"
+                )
             self._activate(Change(_now(), "rollback", before.digest, before.source))
             return verified
 

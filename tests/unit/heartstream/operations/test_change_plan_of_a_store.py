@@ -15,6 +15,8 @@ from schemas.errors import DataError
 from scoring.model_artifact import read_manifest
 from tests.support.change_plans import PLAN, plan_of, retrained, worse
 from tests.support.commands import refused
+from tests.support.model_files import change_manifest
+from tests.support.models import another_version
 from training.tracking.mlflow_registry import MlflowRegistry, ModelVersion
 
 
@@ -72,6 +74,34 @@ def test_promote_obeys_the_plan_unless_a_person_approves(
     assert (change.plan, change.approved_by, len(change.overridden)) == (plan.sha256, "Dr. Rivera", 1)
     rollback(store=store.folder)
     assert store.current() == read_manifest(model_dir)[1]
+
+
+def test_a_plan_that_links_to_nothing_is_not_the_absence_of_a_plan(
+    model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A volume that is not mounted must not allow every change."""
+    store = Store(tmp_path / "models")
+    store.folder.mkdir()
+    (store.folder / PLAN_FILE).symlink_to("elsewhere.toml")
+    told = refused(capsys, promote, str(model_dir), store=store.folder)
+    assert f"{PLAN_FILE} cannot be read: it links to elsewhere.toml" in told
+    assert store.current() is None
+
+
+def test_a_rollback_needs_the_signature_and_the_content_of_the_promotion(
+    model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What stands in the store under the digest must be what was promoted."""
+    store = Store(tmp_path / "models")
+    promote(str(model_dir), store=store.folder)
+    promote(str(another_version(model_dir, tmp_path / "new", "2")), store=store.folder)
+    first, served = (change.digest for change in store.history())
+    plan_of(store.folder, "signed = true")
+    assert "requires a verified signature (--public-key)" in refused(capsys, rollback, store=store.folder)
+    plan_of(store.folder, "signed = false")
+    change_manifest(store.folder / first, lambda manifest: manifest.update(threshold=0.1))
+    assert f"{first} was changed: its digest is " in refused(capsys, rollback, store=store.folder)
+    assert (store.current(), len(store.history())) == (served, 2)
 
 
 class Registry:
