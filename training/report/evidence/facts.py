@@ -47,7 +47,7 @@ PREDICTORS: Final = Fact("{card.predictors}")
 REQUIRED: Final = Fact("May not be missing: {card.required}")
 SUBGROUP_NAMES: Final = Fact("group {@key}: {.@best.patients} patients", each="report.full.subgroups")
 SAMPLE_SIZE: Final = Fact(
-    "{report.full.sample_size.patients} patients, {report.full.sample_size.events} events, "
+    "Of the logistic regression: {report.full.sample_size.patients} patients, {report.full.sample_size.events} events, "
     "{report.full.sample_size.parameters} parameters, {report.full.sample_size.events_per_parameter} events for each; "
     "Riley's criteria require {report.full.sample_size.for_shrinkage} patients for the shrinkage, "
     "{report.full.sample_size.for_optimism} for the optimism and {report.full.sample_size.for_prevalence} for the "
@@ -110,7 +110,9 @@ STABILITY: Final = Fact(
     "{report.full.instability.models} bootstrap models: half of the patients' risks vary by more than "
     "{report.full.instability.median_width}; the label of {report.full.instability.changing} of them changes often"
 )
-LEAKAGE: Final = Fact("Permuted labels are predicted with ROC-AUC {report.full.permuted_labels_roc_auc}")
+LEAKAGE: Final = Fact(
+    "Of the logistic regression: permuted labels are predicted with ROC-AUC {report.full.permuted_labels_roc_auc}"
+)
 
 # Other hospitals.
 EXTERNAL: Final = Fact(

@@ -19,7 +19,8 @@ CHANCE: Final = 0.05
 """How far from a half the ROC-AUC of permuted labels may be without leakage."""
 _SAME: Final = Fact("All patients have the same definitions, units and codes, those of the feature table {table.name}")
 _PENALISED: Final = Fact(
-    "The regressions have a penalty, the forest a least number of patients in a leaf",
+    "The regressions have a penalty, the forest a least number of patients in a leaf, the boosted trees a penalty, few "
+    "leaves and a low learning rate",
     see="docs/models.md",
     trained=True,
 )
@@ -39,12 +40,19 @@ def _preprocessing(documents: Documents) -> Verdict:
 
 
 def _sample_size(documents: Documents) -> Verdict:
-    """Yes if all of Riley's criteria are met."""
+    """Yes if all of Riley's criteria are met, for the logistic regression that they are computed for.
+
+    Sub-models are regressions of the same columns. Trees need more patients than a regression: that it has enough says
+    nothing of them.
+    """
     size = documents.find("report.full.sample_size")
-    if size is None:
+    if size is None or not documents.is_trained:
         return Verdict.NO_INFORMATION
-    required = max(size["for_shrinkage"], size["for_optimism"], size["for_prevalence"])
-    return Verdict.YES if size["patients"] >= required else Verdict.NO
+    is_met = size["patients"] >= max(size["for_shrinkage"], size["for_optimism"], size["for_prevalence"])
+    if documents.best == LOGISTIC_REGRESSION:
+        return Verdict.YES if is_met else Verdict.NO
+    met = Verdict.PROBABLY_YES if documents.best == PATTERN_SUBMODELS else Verdict.NO_INFORMATION
+    return met if is_met else Verdict.PROBABLY_NO
 
 
 def _predictors(documents: Documents) -> Verdict:
@@ -82,11 +90,14 @@ def _evaluated(documents: Documents) -> Verdict:
 
 
 def _leakage(documents: Documents) -> Verdict:
-    """Permuted labels show leakage; a quick run does not try them."""
+    """Permuted labels show leakage; a quick run does not try them, and a full one with the logistic regression only."""
     permuted = documents.find("report.full.permuted_labels_roc_auc")
-    if permuted is None:
+    if permuted is None or not documents.is_trained:
         return _if_trained(Verdict.PROBABLY_YES, documents)
-    return Verdict.YES if abs(permuted - 0.5) <= CHANCE else Verdict.NO
+    is_chance = abs(permuted - 0.5) <= CHANCE
+    if documents.best == LOGISTIC_REGRESSION:
+        return Verdict.YES if is_chance else Verdict.NO
+    return Verdict.PROBABLY_YES if is_chance else Verdict.PROBABLY_NO
 
 
 def _resampling(documents: Documents) -> Verdict:
@@ -95,10 +106,11 @@ def _resampling(documents: Documents) -> Verdict:
 
 
 def _measures(documents: Documents) -> Verdict:
-    """Discrimination and calibration are always measured, net benefit by a full run only."""
+    """Discrimination and calibration are always measured, net benefit by a full run, of the selected model only."""
     if documents.find("report.missing_fields.none.@best.figures.slope") is None:
         return Verdict.NO
-    return Verdict.PROBABLY_YES if documents.find("report.full.curves") is None else Verdict.YES
+    has_net_benefit = documents.is_selected and documents.find("report.full.curves") is not None
+    return Verdict.YES if has_net_benefit else Verdict.PROBABLY_YES
 
 
 def _first_domains(*, evaluation: bool) -> dict[str, tuple[Item, ...]]:

@@ -176,13 +176,22 @@ def test_results_before_a_recalibration_are_marked(uci: Documents) -> None:
 
 
 SIZE: Final = {"patients": 300, "for_shrinkage": 200, "for_optimism": 290, "for_prevalence": 300}
+TOO_FEW: Final = {**SIZE, "patients": 299}
+REGRESSION: Final = {"manifest.best": "logistic_regression"}
+BOOSTED: Final = {"manifest.best": "gradient_boosting"}
+NOT_SELECTED: Final = {"report.selection.best": "random_forest"}
+MEASURED: Final = {"report.missing_fields.none.@best.figures.slope": 1.0}
+CURVES: Final = {"thresholds": [{"threshold": 0.5}]}
 
 
 @pytest.mark.parametrize(
     ("section", "number", "values", "expected"),
     [
-        ("Development, 4", "4.1", {"report.full.sample_size": SIZE}, Verdict.YES),
-        ("Development, 4", "4.1", {"report.full.sample_size": {**SIZE, "patients": 299}}, Verdict.NO),
+        ("Development, 4", "4.1", {**REGRESSION, "report.full.sample_size": SIZE}, Verdict.YES),
+        ("Development, 4", "4.1", {**REGRESSION, "report.full.sample_size": TOO_FEW}, Verdict.NO),
+        ("Development, 4", "4.1", {"report.full.sample_size": SIZE}, Verdict.PROBABLY_YES),
+        ("Development, 4", "4.1", {**BOOSTED, "report.full.sample_size": SIZE}, Verdict.NO_INFORMATION),
+        ("Development, 4", "4.1", {**BOOSTED, "report.full.sample_size": TOO_FEW}, Verdict.PROBABLY_NO),
         ("Development, 4", "4.1", {}, Verdict.NO_INFORMATION),
         ("Development, 4", "4.2", {}, Verdict.PROBABLY_YES),
         ("Development, 4", "4.2", {"manifest.best": "random_forest"}, Verdict.YES),
@@ -198,15 +207,34 @@ SIZE: Final = {"patients": 300, "for_shrinkage": 200, "for_optimism": 290, "for_
         ("Evaluation, 4", "4.2", {"report.data": {"rows": 303, "positives": 139}}, Verdict.PROBABLY_YES),
         ("Evaluation, 4", "4.2", {"report.data": {"rows": 303, "positives": 99}}, Verdict.PROBABLY_NO),
         ("Evaluation, 4", "4.5", {}, Verdict.PROBABLY_YES),
-        ("Evaluation, 4", "4.5", {"report.full.permuted_labels_roc_auc": 0.51}, Verdict.YES),
-        ("Evaluation, 4", "4.5", {"report.full.permuted_labels_roc_auc": 0.6}, Verdict.NO),
+        ("Evaluation, 4", "4.5", {**REGRESSION, "report.full.permuted_labels_roc_auc": 0.51}, Verdict.YES),
+        ("Evaluation, 4", "4.5", {**REGRESSION, "report.full.permuted_labels_roc_auc": 0.6}, Verdict.NO),
+        ("Evaluation, 4", "4.5", {"report.full.permuted_labels_roc_auc": 0.51}, Verdict.PROBABLY_YES),
+        ("Evaluation, 4", "4.5", {"report.full.permuted_labels_roc_auc": 0.6}, Verdict.PROBABLY_NO),
         ("Evaluation, 4", "4.7", {}, Verdict.NO),
-        ("Evaluation, 4", "4.7", {"report.missing_fields.none.@best.figures.slope": 1.0}, Verdict.PROBABLY_YES),
+        ("Evaluation, 4", "4.7", MEASURED, Verdict.PROBABLY_YES),
+        ("Evaluation, 4", "4.7", {**MEASURED, "report.full.curves": CURVES}, Verdict.YES),
+        ("Evaluation, 4", "4.7", {**MEASURED, "report.full.curves": CURVES, **NOT_SELECTED}, Verdict.PROBABLY_YES),
     ],
 )
 def test_an_answer_of_probast_is_derived(section: str, number: str, values: dict[str, Any], expected: Verdict) -> None:
     """From the report's figures, never beyond them."""
     assert answered("probast-ai", number, documents(values), section).verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "section", "named"),
+    [
+        ("4.1", "Development, 4", "Of the logistic regression: "),
+        ("4.5", "Evaluation, 4", "Of the logistic regression: "),
+        ("4.5", "Development, 4", "boosted trees"),
+    ],
+)
+def test_a_fact_names_the_model_that_it_is_about(number: str, section: str, named: str) -> None:
+    """Two figures of a full run are the logistic regression's, whatever model is served."""
+    sizes = {**SIZE, "events": 100, "parameters": 20, "events_per_parameter": 5.0}
+    found = documents({"report.full.sample_size": sizes, "report.full.permuted_labels_roc_auc": 0.51})
+    assert named in answered("probast-ai", number, found, section).known[0].text
 
 
 def test_chai_metrics_are_the_reports(uci: Documents) -> None:
