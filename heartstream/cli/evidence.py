@@ -28,7 +28,7 @@ def evidence(
 
     Each answer names the file and field that it is from. What the files do not say is "not known", with who would know
     it; a file of statements answers that (docs/evidence.md). The same model directory gives the same documents, which
-    are for a person to judge and complete.
+    are for a person to judge and complete. They are about the best model of the directory.
 
     Example: heartstream model evidence model
 

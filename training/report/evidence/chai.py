@@ -20,6 +20,7 @@ NAMESPACE: Final = "https://mc.chai.org/v0.2/schema.xsd"
 _OPTIONAL: Final = frozenset(
     {"ReleaseInfo/RegulatoryApproval", "TransparencyInformation/ThirdPartyInformation", "AISystemFacts/Security"}
 )
+_LIMITATIONS: Final = "Warnings/KnownRisksAndLimitations"
 _TEXT: Final = Fact("Retrospective, by resampling of the training patients; seed {manifest.seed}")
 
 
@@ -91,7 +92,7 @@ CHAI: Final = Standard(
             Item("UsesAndDirections/CautionedOutOfScopeSettings", "Out of scope", (facts.OUT_OF_SCOPE,)),
         ),
         "Warnings": (
-            Item("Warnings/KnownRisksAndLimitations", "Limitations", (facts.DEFECTS, facts.CAUTIONS)),
+            Item(_LIMITATIONS, "Limitations", (facts.DEFECTS, facts.CAUTIONS)),
             Item("Warnings/KnownBiasesOrEthicalConsiderations", "Biases", (facts.SUBGROUPS,), "fairness"),
             Item("Warnings/ClinicalRiskLevel", "Clinical risk", ask="clinical_risk"),
         ),
@@ -140,7 +141,8 @@ def as_xml(documents: Documents) -> bytes:
         for item in items:
             found = answer(item, documents)
             if item.number not in _OPTIONAL or found.known:
-                _add(_parent(root, section), item, found)
+                warnings = [documents.warning] if item.number == _LIMITATIONS and documents.warning else []
+                _add(_parent(root, section), item, found, *warnings)
     ET.SubElement(root, "Bibliography")
     ET.indent(root)
     encoded: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
@@ -155,14 +157,14 @@ def _parent(root: ET.Element, section: str) -> ET.Element:
     return root
 
 
-def _add(parent: ET.Element, item: Item, found: Answer) -> None:
+def _add(parent: ET.Element, item: Item, found: Answer, *warnings: str) -> None:
     element = ET.SubElement(parent, item.number.rpartition("/")[2])
     if item.number == "ModelSummary/Keywords":
         for line in found.known:
             ET.SubElement(element, "Keyword").text = line.text
         return
     not_known = [f"Not known: {found.not_known}"] if found.not_known else []
-    element.text = "\n\n".join([*(line.text for line in found.known), *not_known])
+    element.text = "\n\n".join([*warnings, *(line.text for line in found.known), *not_known])
 
 
 def _add_metrics(parent: ET.Element, documents: Documents) -> None:

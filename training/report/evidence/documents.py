@@ -1,6 +1,7 @@
 """The files of a model directory that evidence is taken from, and their values by path.
 
-A path such as `report.data.rows` names a file and a value in it. `@best` in a path stands for the served model's name.
+A path such as `report.data.rows` names a file and a value in it. `@best` in a path stands for the name of the
+best model, which is served unless HEARTSTREAM_MODEL__NAME names another one: "the served model" here.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ FILES: Final = {"manifest": MANIFEST_FILE, "table": TABLE_FILE, "report": REPORT
 UCI_STATEMENTS: Final = Path(builtin.__file__).with_name("uci_heart_statements.toml")
 """What is known of the patients of UCI Heart Disease, beside their feature table."""
 BEST: Final = "@best"
+RECALIBRATED: Final = "The model was recalibrated after its evaluation: all results are of the model before it."
 _TRAINED: Final = frozenset(candidate.name for candidate in CANDIDATES)
 _NOTHING: Final[tuple[Any, ...]] = (None, "", [], {})
 
@@ -57,6 +59,12 @@ class Documents(msgspec.Struct, frozen=True):
     def is_selected(self) -> bool:
         """Whether the served model is the one that training selected; a recalibrated one may be another."""
         return bool(self.find("report.selection.best") == self.best)
+
+    @property
+    def warning(self) -> str:
+        """What a reader of any result must know: that it is from before a recalibration; "" if none is."""
+        adaptations = self.find("card.adaptations")
+        return RECALIBRATED if adaptations and adaptations[-1]["line"] else ""
 
     def find(self, path: str) -> Any:
         """Return the value at a path; None if there is none, or an empty one."""

@@ -21,6 +21,7 @@ def as_json(standard: Standard, found: Sequence[Answer], documents: Documents) -
         "source": standard.source,
         "note": standard.note,
         "model": documents.name,
+        "warning": documents.warning,
         "items": msgspec.to_builtins(found),
     }
     return msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"
@@ -38,9 +39,8 @@ def as_markdown(standard: Standard, found: Sequence[Answer], documents: Document
             "not known.\n"
         ),
     ]
-    adaptations = documents.find("card.adaptations")
-    if adaptations and adaptations[-1]["line"]:
-        parts.append("**The model was recalibrated after its evaluation: all results are of the model before it.**\n")
+    if documents.warning:
+        parts.append(f"**{documents.warning}**\n")
     for section, group in groupby(found, key=lambda each: each.section):
         parts.append(f"## {section}\n")
         parts += map(_item, group)

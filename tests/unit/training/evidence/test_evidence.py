@@ -17,10 +17,10 @@ from scoring.model_artifact import CARD_DATA_FILE, REPORT_FILE
 from tests.support.evidence import SERVED, documents, train_draft
 from tests.support.model_files import change_byte, replace_file
 from training.report.evidence.chai import NAMESPACE, as_xml
-from training.report.evidence.documents import Documents, read_documents
+from training.report.evidence.documents import RECALIBRATED, Documents, read_documents
 from training.report.evidence.export import STANDARDS, export
 from training.report.evidence.items import Answer, Verdict, answers, shown
-from training.report.evidence.render import as_markdown
+from training.report.evidence.render import as_json, as_markdown
 from training.report.evidence.statements import STATEMENTS, read_statements
 
 ROOT: Final = Path(__file__).resolve().parents[4]
@@ -163,7 +163,7 @@ def test_program_and_reader_get_the_same_answers(uci: Documents, tmp_path: Path)
 
 
 def test_results_before_a_recalibration_are_marked(uci: Documents) -> None:
-    """The card's adaptations are quoted, and the page says that all results are from before."""
+    """The card's adaptations are quoted, and each form says that all results are from before."""
     made = {"rung": "intercept", "line": {"intercept": -0.7}, "model": SERVED, "patients": 212, "events": 31}
     card = {**uci.contents["card"], "adaptations": [made]}
     found = msgspec.structs.replace(uci, contents={**uci.contents, "card": card})
@@ -171,8 +171,13 @@ def test_results_before_a_recalibration_are_marked(uci: Documents) -> None:
     assert text.startswith(f"Adaptation (intercept) of {SERVED} not estimable")
     assert "by 212 not estimable, 31 with the outcome" in text
     standard = STANDARDS["tripod-ai"]
-    assert "recalibrated after its evaluation" in as_markdown(standard, answers(standard, found), found)
-    assert "recalibrated after its evaluation" not in as_markdown(standard, answers(standard, uci), uci)
+    limits = f".//{{{NAMESPACE}}}KnownRisksAndLimitations"
+    for shown_of, warning in ((found, RECALIBRATED), (uci, "")):
+        made = answers(standard, shown_of)
+        assert (RECALIBRATED in as_markdown(standard, made, shown_of)) == bool(warning)
+        assert json.loads(as_json(standard, made, shown_of))["warning"] == warning
+        text = ET.fromstring(as_xml(shown_of)).findtext(limits) or ""  # noqa: S314  # made here
+        assert (RECALIBRATED in text) == bool(warning)
 
 
 SIZE: Final = {"patients": 300, "for_shrinkage": 200, "for_optimism": 290, "for_prevalence": 300}
