@@ -182,8 +182,8 @@ class Store:
             verified = verify_model(self.folder / before.digest, None, public_key)
             if verified.model.digest != before.digest:
                 raise ArtifactError(
-                    f"{self.folder / before.digest} was changed: its digest is {verified.model.digest} (heartstream "
-                    "model promote stores an unchanged copy)"
+                    f"{self.folder / before.digest} was changed: its digest is {verified.model.digest} (remove it, and "
+                    "promote the original)"
                 )
             self._activate(Change(_now(), "rollback", before.digest, before.source))
             return verified
