@@ -185,6 +185,10 @@ class ObservationParser:
             text = f"{field}: the unit must be {' or '.join(measure.units)}, as a code of {UCUM}"
             return bundle_issue(RejectionCode.UNSUPPORTED_CODING, f"{path}.code", text, field)
         factor = units[unit]
+        by_text = measure.unit_of(quantity.unit) if self._lenient and quantity.unit else None
+        if by_text and units[by_text] != factor:
+            text = f"{field}: code and unit of the quantity contradict each other"
+            return bundle_issue(RejectionCode.UNSUPPORTED_CODING, f"{path}.unit", text, field)
         scale = f"from {unit} (x {factor:g})" if factor != 1 else ""
         if measure.cut is not None:
             return _flag(field, measure.cut, quantity.value * factor, path, scale)
@@ -194,14 +198,14 @@ class ObservationParser:
     def _parse_uncoded(self, measure: Measure, quantity: SentQuantity, path: str) -> _Value | BundleIssue:
         """Parse a quantity, and say so if its unit is known by its text only."""
         parsed = self._parse_quantity(measure, quantity, path)
-        if isinstance(parsed, BundleIssue) or not self._lenient or quantity.code:
+        if isinstance(parsed, BundleIssue) or not self._lenient or _ucum_code_of(quantity):
             return parsed
-        note = f"The unit of {measure.field} was read from its text, as it has no code."
+        note = f"The unit of {measure.field} was read from its text, as it has no UCUM code."
         return _Value(parsed.value, f"{parsed.note} {note}".lstrip())
 
     def _unit_of(self, measure: Measure, quantity: SentQuantity) -> str | None:
         if self._lenient:
-            return measure.unit_of(quantity.code or quantity.unit)
+            return measure.unit_of(_ucum_code_of(quantity) or quantity.unit)
         return quantity.code if quantity.system == UCUM else None
 
     def _rounded(self, field: str, number: _Value) -> _Value:
@@ -242,6 +246,11 @@ class ObservationParser:
 def has_code(concept: SentConcept, codes: Container[tuple[str, str]]) -> bool:
     """Return whether a concept has one of some codes, each with its system."""
     return any((coding.system, coding.code) in codes for coding in concept.coding)
+
+
+def _ucum_code_of(quantity: SentQuantity) -> str:
+    """Return the code of a unit; empty if it has none, or one of another system than UCUM."""
+    return quantity.code if quantity.system.rstrip("/") in {"", UCUM} else ""
 
 
 def effective_of(observation: SentObservation) -> str:

@@ -8,6 +8,7 @@ import pytest
 from msgspec import UNSET
 
 from api.protocols.fhir.parse import RefusedBundle
+from schemas.fhir.mapping import UCUM
 from tests.support.fhir_bundles import (
     BLOOD_PRESSURE,
     CANARY,
@@ -60,6 +61,31 @@ def test_unknown_units_are_refused(sent: Json) -> None:
     assert issues(read(*with_replacement("chol", other))) == [
         ("unsupported_coding", "Bundle.entry[11].resource.value.code")
     ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "element"),
+    [
+        ({"value": 5.2, "code": "mg/dL", "unit": "mmol/L"}, "unit"),
+        ({"value": 201, "system": UCUM, "code": "mmol/L", "unit": "mg/dl"}, "unit"),
+        ({"value": 5.2, "system": "urn:x", "code": "mmol/L"}, "code"),
+        ({"value": 5.2, "system": "urn:x", "code": "mmol/L", "unit": CANARY}, "code"),
+    ],
+)
+def test_a_unit_is_never_guessed(sent: Json, element: str) -> None:
+    """Code and text must not contradict each other; codes of other systems than UCUM are not read."""
+    other = observation("chol", 1, valueQuantity=sent)
+    assert issues(read(*with_replacement("chol", other))) == [
+        ("unsupported_coding", f"Bundle.entry[11].resource.value.{element}")
+    ]
+
+
+def test_the_text_counts_where_the_code_is_not_of_ucum() -> None:
+    """With a note."""
+    sent = observation("chol", 1, valueQuantity={"value": 201, "system": "urn:x", "code": "mmol/L", "unit": "mg/dl"})
+    reading = read(*with_replacement("chol", sent))
+    assert fields(reading)["chol"] == 201
+    assert "The unit of chol was read from its text, as it has no UCUM code." in notes(reading)
 
 
 @pytest.mark.parametrize("code", ["2339-0", "2345-7", "14749-6"])
