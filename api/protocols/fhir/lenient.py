@@ -53,6 +53,9 @@ class LenientParser:
         """Return the same for a Bundle whose entries have been read."""
         if isinstance(opened, BundleIssue):
             return Reading(RefusedBundle((opened.issue,)))
+        if opened.is_cut:
+            # Nothing is said of what may be missing: it may follow.
+            return Reading(RefusedBundle(tuple(each.issue for each in opened.issues), tuple(opened.notes)))
         state = ParseState(opened.issues, notes=opened.notes, ages_by_birth_date=True)
         state.take_patients(opened.patients)
         latest = LatestObservations(self._parser, state.patient, opened.fasting, today, self._lookback_days)

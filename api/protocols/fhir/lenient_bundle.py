@@ -36,6 +36,8 @@ _MAX_MARKS: Final = 30_000
 """Of one resource that is decoded; marks are commas and opening brackets. It takes 10 ms at most."""
 _MAX_OBSERVATIONS: Final = 2_000
 """Observations of fields, of which some are chosen in one piece of work. A day of a value a minute has 1,440."""
+_MAX_ISSUES: Final = 1_000
+"""After which the rest of a Bundle is not read: each entry of a crafted one may have an issue."""
 _DECODED: Final = ("Patient", "Observation", "Specimen")
 _TWO: Final = 2
 """Patients that are decoded: a second one is an issue, whatever a third one is."""
@@ -48,7 +50,8 @@ _Resource = TypeVar("_Resource", SentPatient, SentObservation)
 class OpenBundle(msgspec.Struct):
     """A Bundle, and what has been read of it.
 
-    `fasting` has the references of Specimens of patients who had fasted, `versions` the other versions of FHIR.
+    `is_cut` if it has so many issues that the rest is not read, `has_too_many` if it has too many Observations of the
+    fields. `fasting` has the references of Specimens of patients who had fasted, `versions` the other versions of FHIR.
     """
 
     entries: tuple[SentEntry, ...]
@@ -60,6 +63,8 @@ class OpenBundle(msgspec.Struct):
     versions: set[str] = set()
     other_resources: int = 0
     other_observations: int = 0
+    is_cut: bool = False
+    has_too_many: bool = False
 
     def slices(self) -> Iterator[range]:
         """Yield the entries to read at once."""
@@ -89,8 +94,14 @@ class BundleReader:
         return OpenBundle(bundle.entry, [*check_type(bundle, BUNDLE_TYPES)], notes)
 
     def read(self, opened: OpenBundle, places: range) -> None:
-        """Read some of the entries."""
+        """Read some of the entries, until there are too many issues."""
         for place in places:
+            if len(opened.issues) >= _MAX_ISSUES and not opened.is_cut:
+                text = f"too many errors: what follows the first {_MAX_ISSUES} was not read"
+                opened.issues.append(bundle_issue(RejectionCode.TOO_LARGE, "Bundle.entry", text))
+                opened.is_cut = True
+            if opened.is_cut:
+                return
             entry, path = opened.entries[place], f"Bundle.entry[{place}].resource"
             if not isinstance(entry.resource, UnsetType):
                 self._read_resource(opened, entry.full_url, entry.resource, path)
@@ -123,7 +134,8 @@ class BundleReader:
         if len(opened.candidates) >= _MAX_OBSERVATIONS:
             text = f"too many Observations of the fields: at most {_MAX_OBSERVATIONS}"
             issue = bundle_issue(RejectionCode.TOO_LARGE, "Bundle.entry", text)
-            opened.issues.extend([] if issue in opened.issues else [issue])
+            opened.issues.extend([] if opened.has_too_many else [issue])
+            opened.has_too_many = True
             return
         observation = _decode_resource(raw, SentObservation, path)
         if isinstance(observation, BundleIssue):

@@ -185,6 +185,14 @@ def test_the_number_of_observations_of_fields_is_limited() -> None:
     assert issues(reading) == [("too_large", "Bundle.entry")]
 
 
+def test_the_number_of_issues_is_limited() -> None:
+    """An answer of every one of 190,000 would block the event loop; nothing is said of what was not read."""
+    found = issues(read(*[1] * 5_000, *COMPLETE))
+    assert found == [*(("wrong_type", f"Bundle.entry[{place}].resource") for place in range(1_000)), found[-1]]
+    assert found[-1] == ("too_large", "Bundle.entry")
+    assert len(issues(read(*COMPLETE, *[1] * 1_000))) == 1_000
+
+
 @pytest.mark.parametrize(
     ("changed", "text"),
     [
