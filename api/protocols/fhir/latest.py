@@ -16,7 +16,7 @@ from api.protocols.fhir.observations import ObservationParser, ObservedField, Va
 from api.protocols.fhir.patient import SubjectPatient
 from schemas.errors import RejectionCode
 from schemas.fhir.mapping import FASTED, FASTING_STATUS, FINAL
-from schemas.fhir.requests import SentConcept, SentObservation, SentValue
+from schemas.fhir.requests import SentConcept, SentObservation, SentReference, SentValue
 
 _STATUSES: Final = ("registered", "preliminary", "cancelled", "entered-in-error", "unknown")
 _DATES_SHOWN: Final = 3
@@ -135,15 +135,14 @@ class LatestObservations:
             return "as it has a modifierExtension or implicitRules, which may change its meaning"
         if observation.focus is not UNSET:
             return "as it is about its focus, not about the Patient"
-        if self._is_of_another(observation):
+        if self._is_of_another(observation.subject, each.part.full_url):
             return "as its subject is not the Patient of the Bundle"
         return self._reason_of_date(each) or self._reason_of_value(each)
 
-    def _is_of_another(self, observation: SentObservation) -> bool:
-        subject = observation.subject
+    def _is_of_another(self, subject: SentReference | UnsetType, full_url: str) -> bool:
         if self._patient is None or isinstance(subject, UnsetType):
             return False
-        return not self._patient.is_referenced_by(subject)
+        return not self._patient.is_referenced_by(subject, full_url)
 
     def _reason_of_date(self, each: Candidate) -> str:
         if each.effective and each.when is None:

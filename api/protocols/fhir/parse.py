@@ -108,7 +108,7 @@ class BundleParser:
         found: defaultdict[str, list[ObservedField]] = defaultdict(list)
         for part in parts:
             if isinstance(part.resource, SentObservation):
-                issue = _subject_issue(part.path, part.resource.subject, state)
+                issue = _subject_issue(part, part.resource.subject, state)
                 for parsed in [issue] if issue else self._observations.parse(part, part.resource):
                     _add(parsed, part, state.issues, found, today)
         for field, observed in found.items():
@@ -193,13 +193,13 @@ def _add(
         found[parsed.field].append(parsed)
 
 
-def _subject_issue(path: str, subject: SentReference | UnsetType, state: ParseState) -> BundleIssue | None:
+def _subject_issue(part: BundleResource, subject: SentReference | UnsetType, state: ParseState) -> BundleIssue | None:
     """Return an issue if an Observation has another subject than the Patient; it may have none."""
     if state.patient is None or isinstance(subject, UnsetType):
         return None
-    if not state.patient.is_referenced_by(subject):
+    if not state.patient.is_referenced_by(subject, part.full_url):
         text = "must refer to the Patient of the Bundle, or be left out"
-        return bundle_issue(RejectionCode.IMPOSSIBLE_CODE, f"{path}.subject", text)
+        return bundle_issue(RejectionCode.IMPOSSIBLE_CODE, f"{part.path}.subject", text)
     state.subject = subject.reference
     return None
 

@@ -20,17 +20,27 @@ _GENDERS: Final = (*GENDERS, "other", "unknown", "")
 
 
 class SubjectPatient(msgspec.Struct, frozen=True):
-    """The Patient: the record's id, the references by which Observations may name it, and the resource."""
+    """The Patient: the record's id, the references by which Observations may name it, and the resource.
+
+    `base` is the URL of its server, empty if its entry has none.
+    """
 
     path: str
     id: str
     names: frozenset[str]
     reference: str
     resource: SentPatient
+    base: str
 
-    def is_referenced_by(self, subject: SentReference) -> bool:
-        """Return whether a reference is to this Patient."""
-        return subject.reference.partition("/_history/")[0] in self.names
+    def is_referenced_by(self, subject: SentReference, full_url: str) -> bool:
+        """Return whether a reference is to this Patient. `full_url` is that of the resource that has the reference.
+
+        A relative reference is to the server of that resource: another server's patients have the same ids.
+        """
+        name, base = _without_version(subject.reference), _base_of(full_url)
+        if base and self.base and name.startswith("Patient/"):
+            name = f"{base}/{name}"
+        return name in self.names
 
 
 def patient_issues(subject: SubjectPatient) -> Iterator[BundleIssue]:
@@ -58,8 +68,22 @@ def find_patient(parts: Sequence[BundleResource]) -> SubjectPatient | BundleIssu
         text = "must have an id, or its entry a fullUrl, for the response to reference"
         return bundle_issue(RejectionCode.MISSING_FIELD, part.path, text)
     local = f"Patient/{patient.id}" if patient.id else part.reference
-    names = frozenset({local, part.reference, part.full_url or local})
-    return SubjectPatient(part.path, patient.id or part.full_url, names, part.reference, patient)
+    names = frozenset({local, part.reference, _without_version(part.full_url) or local})
+    return SubjectPatient(
+        part.path, patient.id or part.full_url, names, part.reference, patient, _base_of(part.full_url)
+    )
+
+
+def _base_of(full_url: str) -> str:
+    """Return the URL of the server of a resource; empty if the resource's URL has none."""
+    match _without_version(full_url).rsplit("/", 2):
+        case [base, kind, _] if full_url.startswith(("http://", "https://")) and kind[:1].isupper():
+            return base
+    return ""
+
+
+def _without_version(reference: str) -> str:
+    return reference.partition("/_history/")[0]
 
 
 def code_of_gender(

@@ -117,6 +117,31 @@ def test_what_is_not_valid_is_passed_over_and_said(changed: Json, reason: str) -
     assert passed.note in notes(reading)
 
 
+@pytest.mark.parametrize(
+    ("of_patient", "of_observation", "is_same"),
+    [
+        ("http://a/fhir/Patient/p-1", "http://a/fhir/Observation/1", True),
+        ("http://a/fhir/Patient/p-1/_history/2", "http://a/fhir/Observation/1/_history/3", True),
+        ("http://a/fhir/Patient/p-1", "http://b/fhir/Observation/1", False),
+        ("http://a/fhir/Patient/p-1", "urn:uuid:0", True),
+        ("urn:uuid:0", "http://b/fhir/Observation/1", True),
+    ],
+)
+def test_a_relative_reference_is_to_the_server_of_its_resource(
+    of_patient: str, of_observation: str, *, is_same: bool
+) -> None:
+    """By either reading: the patient of the same id on another server is somebody else."""
+    entries = [{"resource": each} for each in COMPLETE]
+    entries[0]["fullUrl"], entries[1]["fullUrl"] = of_patient, of_observation
+    body = unchecked(entry=entries)
+    field = COMPLETE[1]["id"].removeprefix("o-")
+    passed = [each.field for each in LENIENT.parse(body, TODAY).passed_over]
+    assert passed == ([] if is_same else [field])
+    strict = parse(body, TODAY)
+    pointers = [issue.pointer for issue in strict.issues] if isinstance(strict, RefusedBundle) else []
+    assert ("Bundle.entry[1].resource.subject" in pointers) != is_same
+
+
 def test_the_latest_that_cannot_be_read_is_an_error() -> None:
     """An older value would be wrong without anybody noticing; unreadable older ones do not matter."""
     unknown = pressure("2024-04-01", 1, valueQuantity=quantity(1, CANARY))
