@@ -37,6 +37,8 @@ FASTING_STATUS: Final = (LOINC, "49541-6")
 """The code of a component that states whether the patient had fasted."""
 FASTED: Final = frozenset({(LOINC, "LA33-6"), ("http://terminology.hl7.org/CodeSystem/v2-0916", "F")})
 """The codes that mean yes, of a component or of a Specimen's collection."""
+UNUSABLE: Final = ("unsatisfactory", "entered-in-error")
+"""The statuses of a Specimen of which nothing is believed."""
 GENDERS: Final = ("female", "male")
 """FHIR's administrative genders that can be the code of a field."""
 

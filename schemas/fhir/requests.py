@@ -97,10 +97,14 @@ class SentCollection(msgspec.Struct, frozen=True, rename="camel"):
     fasting_status_codeable_concept: SentConcept = SentConcept()
 
 
-class SentSpecimen(msgspec.Struct, frozen=True):
+class SentSpecimen(msgspec.Struct, frozen=True, rename="camel"):
     """A Specimen of an Observation."""
 
     id: str = ""
+    status: str = ""
+    subject: SentReference | UnsetType = UNSET
+    modifier_extension: Optional = UNSET
+    implicit_rules: Optional = UNSET
     collection: SentCollection = SentCollection()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -16,7 +16,7 @@ from api.protocols.fhir.observations import ObservationParser, ObservedField, Va
 from api.protocols.fhir.patient import SubjectPatient
 from schemas.errors import RejectionCode
 from schemas.fhir.mapping import FASTED, FASTING_STATUS, FINAL
-from schemas.fhir.requests import SentConcept, SentObservation, SentReference, SentValue
+from schemas.fhir.requests import SentConcept, SentObservation, SentReference, SentSpecimen, SentValue
 
 _STATUSES: Final = ("registered", "preliminary", "cancelled", "entered-in-error", "unknown")
 _DATES_SHOWN: Final = 3
@@ -72,15 +72,15 @@ def candidates_of(parser: ObservationParser, part: BundleResource, observation: 
 class LatestObservations:
     """Chooses among the Observations of a patient.
 
-    `fasting` has the references of Specimens of patients who had fasted; without `lookback_days`, Observations of any
-    age are used.
+    `fasting` has the Specimens of patients who had fasted, and their full URLs, by reference; without `lookback_days`,
+    Observations of any age are used.
     """
 
     def __init__(
         self,
         parser: ObservationParser,
         patient: SubjectPatient | None,
-        fasting: set[str],
+        fasting: Mapping[str, tuple[SentSpecimen, str]],
         today: dt.date,
         lookback_days: int,
     ) -> None:
@@ -163,7 +163,10 @@ class LatestObservations:
 
     def _is_fasting(self, observation: SentObservation) -> bool:
         """Return whether a component or the Specimen says that the patient had fasted."""
-        return observation.specimen.reference in self._fasting or any(
+        specimen, full_url = self._fasting.get(observation.specimen.reference, (None, ""))
+        if specimen and not self._is_of_another(specimen.subject, full_url):
+            return True
+        return any(
             has_code(component.code, (FASTING_STATUS,)) and _is_yes(component) for component in observation.component
         )
 

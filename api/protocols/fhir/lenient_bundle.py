@@ -25,7 +25,7 @@ from api.protocols.fhir.bundle import (
 from api.protocols.fhir.latest import Candidate, candidates_of
 from api.protocols.fhir.observations import ObservationParser, has_code
 from schemas.errors import RejectionCode
-from schemas.fhir.mapping import BUNDLE_TYPES, FASTED, FhirMapping
+from schemas.fhir.mapping import BUNDLE_TYPES, FASTED, UNUSABLE, FhirMapping
 from schemas.fhir.requests import SentCoded, SentEntry, SentKind, SentObservation, SentPatient, SentSpecimen
 
 _MAX_OBJECTS: Final = 200_000
@@ -51,7 +51,8 @@ class OpenBundle(msgspec.Struct):
     """A Bundle, and what has been read of it.
 
     `is_cut` if it has so many issues that the rest is not read, `has_too_many` if it has too many Observations of the
-    fields. `fasting` has the references of Specimens of patients who had fasted, `versions` the other versions of FHIR.
+    fields. `fasting` has the Specimens of patients who had fasted, and their full URLs, by reference; `versions` has
+    the other versions of FHIR.
     """
 
     entries: tuple[SentEntry, ...]
@@ -59,7 +60,7 @@ class OpenBundle(msgspec.Struct):
     notes: list[str]
     patients: list[BundleResource] = []
     candidates: list[Candidate] = []
-    fasting: set[str] = set()
+    fasting: dict[str, tuple[SentSpecimen, str]] = {}
     versions: set[str] = set()
     other_resources: int = 0
     other_observations: int = 0
@@ -156,8 +157,13 @@ def _read_specimen(opened: OpenBundle, full_url: str, raw: msgspec.Raw, path: st
     """Note whether the patient had fasted; whatever else is wrong with a Specimen does not matter."""
     opened.other_resources += 1
     specimen = decode(raw, SentSpecimen, path)
-    if isinstance(specimen, SentSpecimen) and has_code(specimen.collection.fasting_status_codeable_concept, FASTED):
-        opened.fasting |= {full_url, f"Specimen/{specimen.id}"} - {""}
+    if isinstance(specimen, BundleIssue) or specimen.status in UNUSABLE:
+        return
+    if specimen.modifier_extension is not UNSET or specimen.implicit_rules is not UNSET:
+        return
+    if has_code(specimen.collection.fasting_status_codeable_concept, FASTED):
+        names = {full_url, f"Specimen/{specimen.id}"} - {""}
+        opened.fasting |= dict.fromkeys(names, (specimen, full_url))
 
 
 def _size_issue(content: bytes, path: str) -> BundleIssue | None:

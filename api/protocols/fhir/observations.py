@@ -124,13 +124,13 @@ class ObservationParser:
         return list(by_field.values())
 
     def _measure_of_codes(self, concept: SentConcept) -> Measure | None:
-        """Return the measure of the codes, which must all mean the same field."""
+        """Return the measure of the codes, which must all mean the same field; rather one that needs no statement."""
         by_code = self._by_code
         codes = ((coding.system, coding.code) for coding in concept.coding)
         known = [by_code[code] for code in codes if code in by_code]
         if len({measure.field for measure in known}) != 1:
             return None
-        return max(known, key=lambda measure: bool(measure.units))
+        return max(known, key=lambda measure: (bool(measure.units), not measure.fasting))
 
     def _field_value(self, measure: Measure, element: SentValue, path: str) -> _Value | BundleIssue:
         field = measure.field

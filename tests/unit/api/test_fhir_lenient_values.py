@@ -27,6 +27,16 @@ from tests.support.fhir_bundles import (
 from tests.support.lenient_bundles import LENIENT, fields, issues, notes, pressure, read, value
 
 FASTED = {"code": {"coding": [{"system": "http://loinc.org", "code": "49541-6"}]}, "valueBoolean": True}
+SPECIMEN = {
+    "resourceType": "Specimen",
+    "id": "s-1",
+    "subject": {"reference": "Patient/p-1"},
+    "collection": {
+        "fastingStatusCodeableConcept": {
+            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0916", "code": "F"}]
+        }
+    },
+}
 
 
 @pytest.mark.parametrize(
@@ -92,22 +102,37 @@ def test_the_text_counts_where_the_code_is_not_of_ucum() -> None:
 def test_glucose_needs_a_statement_of_fasting(code: str) -> None:
     """By a component, or by the Specimen; the strict reading does not know the codes."""
     glucose = {**loinc_quantity(code, 130, "mg/dL"), "effectiveDateTime": "2024-03-15"}
-    specimen = {
-        "resourceType": "Specimen",
-        "id": "s-1",
-        "collection": {
-            "fastingStatusCodeableConcept": {
-                "coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0916", "code": "F"}]
-            }
-        },
-    }
     assert value("fbs", {**glucose, "component": [FASTED]}) == 1
-    assert value("fbs", {**glucose, "specimen": {"reference": "Specimen/s-1"}}, specimen) == 1
-    assert value("fbs", glucose, specimen) is None
+    assert value("fbs", {**glucose, "specimen": {"reference": "Specimen/s-1"}}, SPECIMEN) == 1
+    assert value("fbs", glucose, SPECIMEN) is None
     assert value("fbs", {**glucose, "component": [{**FASTED, "valueBoolean": False}]}) is None
     assert isinstance(
         parse(unchecked(*with_replacement("fbs", {**glucose, "component": [FASTED]})), TODAY), RefusedBundle
     )
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"status": "available"}, 1),
+        ({"status": "entered-in-error"}, None),
+        ({"status": "unsatisfactory"}, None),
+        ({"subject": {"reference": "Patient/p-2"}}, None),
+        ({"modifierExtension": [{"url": "urn:x"}]}, None),
+        ({"implicitRules": "urn:x"}, None),
+    ],
+)
+def test_a_doubtful_specimen_says_nothing_of_fasting(changed: Json, expected: float | None) -> None:
+    """Nor does one of somebody else."""
+    glucose = {**loinc_quantity("2339-0", 130, "mg/dL"), "specimen": {"reference": "Specimen/s-1"}}
+    assert value("fbs", glucose, {**SPECIMEN, **changed}) == expected
+
+
+@pytest.mark.parametrize("codes", [("2345-7", "1558-6"), ("1558-6", "2345-7")])
+def test_a_code_of_fasting_needs_no_other_statement(codes: tuple[str, str]) -> None:
+    """Whatever other code of glucose stands beside it."""
+    coding = [{"system": "http://loinc.org", "code": code} for code in codes]
+    assert value("fbs", {**loinc_quantity("1558-6", 130, "mg/dL"), "code": {"coding": coding}}) == 1
 
 
 @pytest.mark.parametrize(
