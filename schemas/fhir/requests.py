@@ -85,12 +85,6 @@ class SentObservation(SentValue, frozen=True, rename="camel", kw_only=True):
     implicit_rules: Optional = UNSET
 
 
-class SentCoded(msgspec.Struct, frozen=True):
-    """Of an Observation, what shows whether it is one of the fields."""
-
-    code: SentConcept = SentConcept()
-
-
 class SentCollection(msgspec.Struct, frozen=True, rename="camel"):
     """How a Specimen was taken."""
 
@@ -124,6 +118,7 @@ class SentPatient(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     active: bool = True
     deceased_boolean: bool = False
     deceased_date_time: Optional = UNSET
+    unknown_deceased_date_time: Optional = msgspec.field(default=UNSET, name="_deceasedDateTime")
     link: tuple[SentLink, ...] = ()
     modifier_extension: Optional = UNSET
     implicit_rules: Optional = UNSET
@@ -151,6 +146,13 @@ class SentBundle(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     link: tuple[SentLink, ...] = ()
     entry: tuple[SentEntry, ...] = ()
     parameter: tuple[SentParameter, ...] = ()
+
+
+class SentHead(msgspec.Struct, frozen=True, rename="camel"):
+    """Of a resource, its type and what shows whether an Observation is one of the fields."""
+
+    resource_type: str = ""
+    code: Optional = UNSET
 
 
 class SentKind(msgspec.Struct, frozen=True, rename="camel"):

@@ -126,8 +126,12 @@ class LatestObservations:
                 chosen.subject = each.observation.subject.reference
 
     def _reason(self, each: Candidate) -> str:
-        """Return why an Observation is passed over; empty if it is not."""
-        observation = each.observation
+        """Return why an element of an Observation is passed over; empty if it is not."""
+        reason = self.reason_of(each.observation, each.part.full_url)
+        return reason or self._reason_of_date(each) or self._reason_of_value(each)
+
+    def reason_of(self, observation: SentObservation, full_url: str) -> str:
+        """Return why an Observation is passed over, whatever its date and value; empty if it is not for that."""
         if observation.status not in FINAL:
             status = observation.status if observation.status in _STATUSES else "missing or invalid"
             return f"as its status is {status}"
@@ -135,9 +139,9 @@ class LatestObservations:
             return "as it has a modifierExtension or implicitRules, which may change its meaning"
         if observation.focus is not UNSET:
             return "as it is about its focus, not about the Patient"
-        if self._is_of_another(observation.subject, each.part.full_url):
+        if self._is_of_another(observation.subject, full_url):
             return "as its subject is not the Patient of the Bundle"
-        return self._reason_of_date(each) or self._reason_of_value(each)
+        return ""
 
     def _is_of_another(self, subject: SentReference | UnsetType, full_url: str) -> bool:
         if self._patient is None or isinstance(subject, UnsetType):

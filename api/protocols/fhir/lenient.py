@@ -11,11 +11,12 @@ from collections.abc import Iterator
 
 import msgspec
 
-from api.protocols.fhir.bundle import BundleIssue
+from api.protocols.fhir.bundle import BundleIssue, bundle_issue
 from api.protocols.fhir.latest import Chosen, LatestObservations, PassedOver, age_notes
 from api.protocols.fhir.lenient_bundle import BundleReader, OpenBundle
 from api.protocols.fhir.observations import ObservationParser, ObservedField
 from api.protocols.fhir.parse import BundleParser, ParsedBundle, ParseState, RefusedBundle
+from schemas.errors import RejectionCode
 from schemas.fhir.mapping import FhirMapping
 from schemas.record_format import RecordFormat
 
@@ -59,6 +60,12 @@ class LenientParser:
         state = ParseState(opened.issues, notes=opened.notes, ages_by_birth_date=True)
         state.take_patients(opened.patients)
         latest = LatestObservations(self._parser, state.patient, opened.fasting, today, self._lookback_days)
+        for part, observation in opened.ambiguous:
+            if latest.reason_of(observation, part.full_url):
+                opened.other_observations += 1
+            else:
+                text = "has codes of different fields; send one of them"
+                state.issues.append(bundle_issue(RejectionCode.UNKNOWN_FIELD, f"{part.path}.code", text))
         chosen = latest.choose(opened.candidates)
         state.observed, state.subject = chosen.observed, chosen.subject or state.subject
         state.issues.extend(chosen.issues)

@@ -26,7 +26,7 @@ from api.protocols.fhir.latest import Candidate, candidates_of
 from api.protocols.fhir.observations import ObservationParser, has_code
 from schemas.errors import RejectionCode
 from schemas.fhir.mapping import BUNDLE_TYPES, FASTED, UNUSABLE, FhirMapping
-from schemas.fhir.requests import SentCoded, SentEntry, SentKind, SentObservation, SentPatient, SentSpecimen
+from schemas.fhir.requests import SentConcept, SentEntry, SentHead, SentObservation, SentPatient, SentSpecimen
 
 _MAX_OBJECTS: Final = 200_000
 _MAX_COMMAS: Final = 800_000
@@ -52,7 +52,7 @@ class OpenBundle(msgspec.Struct):
 
     `is_cut` if it has so many issues that the rest is not read, `has_too_many` if it has too many Observations of the
     fields. `fasting` has the Specimens of patients who had fasted, and their full URLs, by reference; `versions` has
-    the other versions of FHIR.
+    the other versions of FHIR. `ambiguous` are Observations with codes of different fields.
     """
 
     entries: tuple[SentEntry, ...]
@@ -62,6 +62,7 @@ class OpenBundle(msgspec.Struct):
     candidates: list[Candidate] = []
     fasting: dict[str, tuple[SentSpecimen, str]] = {}
     versions: set[str] = set()
+    ambiguous: list[tuple[BundleResource, SentObservation]] = []
     other_resources: int = 0
     other_observations: int = 0
     is_cut: bool = False
@@ -108,16 +109,18 @@ class BundleReader:
                 self._read_resource(opened, entry.full_url, entry.resource, path)
 
     def _read_resource(self, opened: OpenBundle, full_url: str, raw: msgspec.Raw, path: str) -> None:
-        kind = decode(raw, SentKind, path)
-        if isinstance(kind, BundleIssue):
-            opened.issues.append(kind)
-        elif kind.resource_type not in _DECODED:
+        head = decode(raw, SentHead, path)
+        if isinstance(head, BundleIssue):
+            opened.issues.append(head)
+        elif head.resource_type not in _DECODED:
             opened.other_resources += 1
+        elif head.resource_type == "Observation" and self._is_other(head.code):
+            opened.other_observations += 1
         elif issue := _size_issue(bytes(raw), path):
             opened.issues.append(issue)
-        elif kind.resource_type == "Observation":
+        elif head.resource_type == "Observation":
             self._read_observation(opened, full_url, raw, path)
-        elif kind.resource_type == "Specimen":
+        elif head.resource_type == "Specimen":
             _read_specimen(opened, full_url, raw, path)
         elif len(opened.patients) < _TWO:
             patient = _decode_resource(raw, SentPatient, path)
@@ -126,13 +129,18 @@ class BundleReader:
             else:
                 opened.patients.append(BundleResource(path, full_url, patient))
 
+    def _is_other(self, code: msgspec.Raw | UnsetType) -> bool:
+        """Return whether an Observation is of no field, whatever its size. A code that cannot be read may be of one."""
+        if isinstance(code, UnsetType):
+            return True
+        if _size_issue(bytes(code), ""):
+            return False
+        concept = decode(code, SentConcept, "")
+        return isinstance(concept, SentConcept) and not has_code(concept, self._codes)
+
     def _read_observation(self, opened: OpenBundle, full_url: str, raw: msgspec.Raw, path: str) -> None:
-        """Decode an Observation if it has a code of a field or of a panel; count it otherwise."""
-        coded = decode(raw, SentCoded, path)
-        if isinstance(coded, SentCoded) and not has_code(coded.code, self._codes):
-            opened.other_observations += 1
-            return
-        if len(opened.candidates) >= _MAX_OBSERVATIONS:
+        """Decode an Observation that has a code of a field or of a panel."""
+        if len(opened.candidates) + len(opened.ambiguous) >= _MAX_OBSERVATIONS:
             text = f"too many Observations of the fields: at most {_MAX_OBSERVATIONS}"
             issue = bundle_issue(RejectionCode.TOO_LARGE, "Bundle.entry", text)
             opened.issues.extend([] if opened.has_too_many else [issue])
@@ -142,12 +150,12 @@ class BundleReader:
         if isinstance(observation, BundleIssue):
             opened.issues.append(observation)
             return
-        found = candidates_of(self._parser, BundleResource(path, full_url, observation), observation)
+        part = BundleResource(path, full_url, observation)
+        found = candidates_of(self._parser, part, observation)
         opened.candidates += found
         opened.versions |= {each for name, each in _ELEMENTS.items() if getattr(observation, name) is not UNSET}
         if not found and has_code(observation.code, self._by_code):
-            text = "has codes of different fields; send one of them"
-            opened.issues.append(bundle_issue(RejectionCode.UNKNOWN_FIELD, f"{path}.code", text))
+            opened.ambiguous.append((part, observation))
         elif not found:
             # A panel without a component of a field: its members are Observations of their own.
             opened.other_observations += 1

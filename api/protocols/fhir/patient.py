@@ -48,7 +48,8 @@ def patient_issues(subject: SubjectPatient) -> Iterator[BundleIssue]:
     code, path, patient = RejectionCode.IMPOSSIBLE_CODE, subject.path, subject.resource
     if not patient.active:
         yield bundle_issue(code, f"{path}.active", "the Patient is not active: send the record that is in use")
-    if patient.deceased_boolean or patient.deceased_date_time is not UNSET:
+    dates = (patient.deceased_date_time, patient.unknown_deceased_date_time)
+    if patient.deceased_boolean or any(each is not UNSET for each in dates):
         yield bundle_issue(code, f"{path}.deceased", "the Patient is deceased: no risk is given")
     if any(link.type == "replaced-by" for link in patient.link):
         yield bundle_issue(code, f"{path}.link", "the Patient was replaced: send the Patient that replaces this one")

@@ -159,6 +159,7 @@ def test_the_latest_that_cannot_be_read_is_an_error() -> None:
         ({"active": False}, "active"),
         ({"deceasedBoolean": True}, "deceased"),
         ({"deceasedDateTime": "2024-08-08"}, "deceased"),
+        ({"_deceasedDateTime": {"extension": [{"url": "urn:x", "valueCode": "unknown"}]}}, "deceased"),
         ({"link": [{"type": "replaced-by", "other": {"reference": "Patient/p-2"}}]}, "link"),
     ],
 )

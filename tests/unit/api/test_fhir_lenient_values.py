@@ -171,9 +171,24 @@ def test_two_components_of_one_field_are_refused_by_both_readings(second: Json) 
 
 
 def test_codes_of_different_fields_are_refused() -> None:
-    """It is unknown which is meant."""
+    """It is unknown which is meant; one that is not valid does not matter."""
     codes = {"coding": [{"system": OWN, "code": "thal"}, {"system": OWN, "code": "ca"}]}
     assert issues(read(*with_changes("o-thal", code=codes)))[0] == ("unknown_field", "Bundle.entry[11].resource.code")
+    for changed in ({"status": "entered-in-error"}, {"subject": {"reference": "Patient/p-2"}}):
+        reading = read(*COMPLETE, observation("thal", 3, code=codes, **changed))
+        assert (fields(reading)["thal"], reading.other_observations) == (6, 1)
+
+
+def test_the_size_of_other_observations_does_not_matter() -> None:
+    """As that of an electrocardiogram; one of a field is refused."""
+    large = {"valueSampledData": {"data": "1 " * 1_100_000}}
+    reading = read(*COMPLETE, {**loinc_quantity("11524-6", 1, "mV"), **large})
+    assert (len(fields(reading)), reading.other_observations) == (14, 1)
+    assert issues(read(*COMPLETE, {**pressure("2024-01-01", 120), **large})) == [
+        ("too_large", f"Bundle.entry[{len(COMPLETE)}].resource")
+    ]
+    codes = {"coding": [{"system": OWN, "code": "x"}] * 11_000}
+    assert issues(read(*COMPLETE, observation("thal", 3, code=codes)))[0][0] == "too_large"
 
 
 @pytest.mark.parametrize(
