@@ -30,7 +30,7 @@ def try_(
     """Read each Bundle of a folder as the gateway does, and print what was read, passed over and missing, and the risk.
 
     The files are those that end in .json; files that end in .xml are reported as what a gateway refuses. Nothing is
-    sent or logged. Patient ids and values are not printed, but dates and risks are. See docs/fhir.md.
+    sent or logged. Patient ids and values are not printed, but names of files, dates and risks are. See docs/fhir.md.
 
     Example: heartstream fhir try schemas/examples/fhir/v1/hospitals --model model
 

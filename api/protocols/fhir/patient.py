@@ -143,7 +143,7 @@ def age_of(
         text = f"{field}: birthDate or last Observation date too imprecise; send full dates, or {measure.name}"
         return bundle_issue(RejectionCode.MISSING_VALUE, path, text, field)
     when = "the date of the last Observation" if last else "the day of this assessment, as no Observation has a date"
-    return Age(float(low), f"{field} is {low}, in completed years on {when}.")
+    return Age(float(low), f"{field} is in completed years on {when}.")
 
 
 def last_days(observed: Mapping[str, Sequence[ObservedField]]) -> Days | None:

@@ -119,7 +119,7 @@ def test_a_response_has_its_uncertainty_and_sources(gateway: Child) -> None:
     assert "is a share of 1" in notes[1]
     assert "Not sent or not measured: trestbps, fbs, restecg, thalach, exang, oldpeak, slope, ca, thal." in notes
     assert "chol was converted from mmol/L (x 38.67) and rounded." in notes
-    assert "age is 63, in completed years on the date of the last Observation." in notes
+    assert "age is in completed years on the date of the last Observation." in notes
 
 
 def test_all_issues_are_in_one_operation_outcome(gateway: Child) -> None:

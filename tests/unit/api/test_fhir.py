@@ -90,7 +90,7 @@ def test_age_without_dates_is_that_of_today() -> None:
     reading = parse(bundle(*undated), TODAY)
     assert isinstance(reading, ParsedBundle)
     assert json.loads(reading.record)["age"] == 65
-    assert "age is 65, in completed years on the day of this assessment" in reading.notes[0]
+    assert "age is in completed years on the day of this assessment" in reading.notes[0]
 
 
 def test_observations_can_have_age_and_sex() -> None:

@@ -203,7 +203,9 @@ def test_the_age_is_that_at_the_last_observation_used() -> None:
     """Not of one that is passed over; an old Observation of the age is only compared with the date of birth."""
     old = {**loinc_quantity("30525-0", 59.4, "a"), "effectiveDateTime": "2020-06-01"}
     later = pressure("2026-01-01", 120, status="cancelled")
-    assert fields(read(*COMPLETE, old, later))["age"] == 63
+    reading = read(*COMPLETE, old, later)
+    assert fields(reading)["age"] == 63
+    assert "age is in completed years on the date of the last Observation." in notes(reading)
     assert issues(read(*COMPLETE, {**old, "valueQuantity": quantity(40, "a")})) == [
         ("duplicate_field", "Bundle.entry[0].resource.birthDate")
     ]
