@@ -76,6 +76,7 @@ class SentObservation(SentValue, frozen=True, rename="camel", kw_only=True):
     effective_date_time: str = ""
     effective_instant: str = ""
     effective_period: SentPeriod = SentPeriod()
+    effective_timing: Optional = UNSET
     component: tuple[SentValue, ...] = ()
     specimen: SentReference = SentReference()
     focus: Optional = UNSET

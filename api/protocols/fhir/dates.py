@@ -7,13 +7,15 @@ import datetime as dt
 import re
 from typing import Final
 
+import msgspec
+
 from schemas.tables.feature_table import HORIZON
 
 Days = tuple[dt.date, dt.date]
 """The first and the last day that a date can mean."""
-Instants = tuple[dt.datetime, dt.datetime]
-"""The first and the last instant that a date can mean."""
-
+_EASTERNMOST: Final = dt.timezone(dt.timedelta(hours=14))
+_WESTERNMOST: Final = dt.timezone(dt.timedelta(hours=-12))
+"""The zones in which a day begins first, and ends last."""
 _DATE: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2})(T[0-9]{2}:[0-9]{2}:[0-9]{2}.*)?)?)?")
 _DECEMBER: Final = 12
 _MONTHS: Final = 12
@@ -37,19 +39,32 @@ def days_of(text: str) -> Days | None:
     return first, last
 
 
+class Instants(msgspec.Struct, frozen=True):
+    """The first and the last instant that a date can mean.
+
+    `local` has them as the clock of the sender shows them, without a zone; None if the date has a zone.
+    """
+
+    first: dt.datetime
+    last: dt.datetime
+    local: tuple[dt.datetime, dt.datetime] | None
+
+
 def instants_of(text: str) -> Instants | None:
     """Return the instants that a `date`, `dateTime` or `instant` can mean; None if it is invalid.
 
-    Days are taken to be those of UTC, and so are times without a zone, as some systems send them.
+    Days, and times without a zone, which some systems send, can be those of any zone.
     """
     days = days_of(text)
     if days is None:
         return None
-    if "T" in text:
-        moment = dt.datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC),) * 2
-    first, last = (dt.datetime.combine(day, dt.time.min, dt.UTC) for day in days)
-    return first, last.replace(hour=23, minute=59, second=59, microsecond=999_999)
+    if "T" not in text:
+        first, last = dt.datetime.combine(days[0], dt.time.min), dt.datetime.combine(days[1], dt.time.max)
+    elif (first := dt.datetime.fromisoformat(text)).tzinfo:
+        return Instants(first, first, None)
+    else:
+        last = first
+    return Instants(first.replace(tzinfo=_EASTERNMOST), last.replace(tzinfo=_WESTERNMOST), (first, last))
 
 
 def day_after(day: dt.date, horizon: str) -> dt.date:

@@ -149,11 +149,12 @@ class LatestObservations:
         return not self._patient.is_referenced_by(subject, full_url)
 
     def _reason_of_date(self, each: Candidate) -> str:
-        if each.effective and each.when is None:
+        days = days_of(each.effective)
+        if each.effective and days is None:
             return "as its date is invalid"
-        if each.when is None:
+        if days is None:
             return "as its age is unknown" if self._lookback_days else ""
-        first, last = (instant.date() for instant in each.when)
+        first, last = days
         if first > self._latest_day:
             return "as its date is in the future"
         return f"as it is older than {self._lookback_days} days" if last < self._earliest_day else ""
@@ -181,12 +182,17 @@ def _is_yes(component: SentValue) -> bool:
 
 
 def _latest(found: Sequence[Candidate]) -> list[Candidate]:
-    """Return the latest; all that may be the latest, as dates can be years or months or equal."""
+    """Return the latest; all that may be the latest, as dates can be years or months or equal, or have no zone.
+
+    Dates without a zone are compared as those of one clock.
+    """
     dated = [(each, each.when) for each in found if each.when]
     if not dated:
         return list(found)
-    last_start = max(when[0] for _, when in dated)
-    return [each for each, when in dated if when[1] >= last_start]
+    start = max(when.first for _, when in dated)
+    starts = [when.local[0] for _, when in dated if when.local]
+    local_start = max(starts) if starts else dt.datetime.combine(dt.date.min, dt.time.min)
+    return [each for each, when in dated if when.last >= start and (when.local is None or when.local[1] >= local_start)]
 
 
 def _passed_over(field: str, reason: str, found: Sequence[Candidate]) -> PassedOver:

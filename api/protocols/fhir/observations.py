@@ -18,6 +18,7 @@ from schemas.tables.feature_table import Feature
 
 _MAX_CODE_DIGITS: Final = 3
 _DECIMALS: Final = 6
+_AMBIGUOUS: Final = "ambiguous"
 _VALUES: Final = tuple(field.name for field in msgspec.structs.fields(SentValue) if field.name.startswith("value_"))
 
 
@@ -254,9 +255,16 @@ def _ucum_code_of(quantity: SentQuantity) -> str:
 
 
 def effective_of(observation: SentObservation) -> str:
-    """Return the date of an Observation, the end of a period, as it was sent; empty if it has none."""
+    """Return the date of an Observation, the end of a period, as it was sent; empty if it has none.
+
+    With several dates, or a timing, it is a text that is not a date.
+    """
     period = observation.effective_period
-    return observation.effective_date_time or observation.effective_instant or period.end or period.start
+    dates = (observation.effective_date_time, observation.effective_instant, period.end or period.start)
+    given = [each for each in dates if each]
+    if len(given) > 1 or observation.effective_timing is not UNSET:
+        return _AMBIGUOUS
+    return given[0] if given else ""
 
 
 def _converted(feature: Feature, value: float, factor: float, scale: str) -> _Value:

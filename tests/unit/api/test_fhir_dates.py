@@ -61,14 +61,27 @@ def test_a_horizon_ends_on_a_day(day: str, horizon: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "first", "last"),
+    ("text", "first", "last", "has_zone"),
     [
-        ("2024", "2024-01-01T00:00:00+00:00", "2024-12-31T23:59:59.999999+00:00"),
-        ("2024-02", "2024-02-01T00:00:00+00:00", "2024-02-29T23:59:59.999999+00:00"),
-        ("2024-03-15T10:30:00+01:00", "2024-03-15T09:30:00+00:00", "2024-03-15T09:30:00+00:00"),
-        ("2024-03-15T10:30:00", "2024-03-15T10:30:00+00:00", "2024-03-15T10:30:00+00:00"),
+        ("2024", "2023-12-31T10:00:00+00:00", "2025-01-01T11:59:59.999999+00:00", False),
+        ("2024-02", "2024-01-31T10:00:00+00:00", "2024-03-01T11:59:59.999999+00:00", False),
+        ("2024-03-15T10:30:00+01:00", "2024-03-15T09:30:00+00:00", "2024-03-15T09:30:00+00:00", True),
+        ("2024-03-15T10:30:00", "2024-03-14T20:30:00+00:00", "2024-03-15T22:30:00+00:00", False),
     ],
 )
-def test_a_date_means_instants(text: str, first: str, last: str) -> None:
-    """From its first to its last; in UTC if it has no zone."""
-    assert instants_of(text) == (dt.datetime.fromisoformat(first), dt.datetime.fromisoformat(last))
+def test_a_date_means_instants(text: str, first: str, last: str, *, has_zone: bool) -> None:
+    """From its first to its last; in any zone if it has none."""
+    found = instants_of(text)
+    assert found is not None
+    assert (found.first, found.last) == (dt.datetime.fromisoformat(first), dt.datetime.fromisoformat(last))
+    assert (found.local is None) == has_zone
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "9999", "0001-01-01T00:00:00", "9999-12-31T23:59:59-12:00"])
+def test_the_first_and_the_last_dates_are_compared(text: str) -> None:
+    """Though their instants in another zone are outside the calendar."""
+    found, other = instants_of(text), instants_of("2024-03-15T10:30:00+01:00")
+    assert found is not None
+    assert other is not None
+    assert (found.first < other.first) == text.startswith("0001")
+    assert (found.last < other.last) == text.startswith("0001")

@@ -67,7 +67,10 @@ def test_other_types_are_refused_with_all_other_issues(kind: str) -> None:
         (["2024-03-15T10:00:00+02:00", "2024-03-15T09:00:00Z"], 1),
         (["2023", "2024-03", "2022-12-31"], 1),
         ([None, "2001-01-01"], 1),
-        (["2024-03-14", "2024-03-15T00:00:00Z"], 1),
+        (["2024-03-14", "2024-03-15"], 1),
+        (["2024-03-14", "2024-03-15T12:00:00Z"], 1),
+        (["2024-03-14T10:00:00Z", "2024-03-16"], 1),
+        (["2024-03-15T09:00:00", "2024-03-15T10:00:00", "2024-03-13T10:00:00Z"], 1),
     ],
 )
 def test_the_latest_is_used(dates: list[str | None], latest: int) -> None:
@@ -80,7 +83,15 @@ def test_the_latest_is_used(dates: list[str | None], latest: int) -> None:
 
 @pytest.mark.parametrize(
     "dates",
-    [("2024-03-15", "2024-03-15"), ("2024", "2024-03-15"), ("2024-03-15T08:00:00Z", "2024-03-15"), (None, None)],
+    [
+        ("2024-03-15", "2024-03-15"),
+        ("2024", "2024-03-15"),
+        ("2024-03-15T08:00:00Z", "2024-03-15"),
+        ("2024-03-14", "2024-03-15T11:00:00Z"),
+        ("2024-03-14T11:00:00Z", "2024-03-15"),
+        ("2024-03-15T10:00:00", "2024-03-15T21:00:00Z"),
+        (None, None),
+    ],
 )
 def test_contradictions_without_a_latest_are_refused(dates: tuple[str | None, str | None]) -> None:
     """Equal values count once, as in the strict reading."""
@@ -103,6 +114,9 @@ def test_contradictions_without_a_latest_are_refused(dates: tuple[str | None, st
         ({"implicitRules": "urn:x"}, "as it has a modifierExtension or implicitRules, which may change its meaning"),
         ({"effectiveDateTime": "2030-01-01"}, "as its date is in the future"),
         ({"effectiveDateTime": CANARY}, "as its date is invalid"),
+        ({"effectiveInstant": "2024-04-01T00:00:00Z"}, "as its date is invalid"),
+        ({"effectivePeriod": {"start": "2024-04-01"}}, "as its date is invalid"),
+        ({"effectiveDateTime": None, "effectiveTiming": {"event": ["2024-04-01"]}}, "as its date is invalid"),
         ({"valueQuantity": None}, "as it has no value"),
         ({"valueQuantity": None, "dataAbsentReason": {"text": CANARY}}, "as it has no value"),
     ],
