@@ -38,6 +38,7 @@ class Kind(StrEnum):
     OTHER_RECALIBRATION = "recalibration of another model"
     REFIT = "refit on a hospital's own patients"
     UNPROVEN_RECALIBRATION = "recalibration that changes more than the intercept"
+    UNADAPTED = "retraining in place of a model that was adapted to this hospital"
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -149,7 +150,7 @@ def _broken(plan: ChangePlan, before: ModelFacts, after: ModelFacts, *, is_signe
 def kind_of(before: ModelFacts, after: ModelFacts) -> Kind:
     """Return the kind of a change."""
     if after.shift is None:
-        return Kind.RETRAINING
+        return Kind.RETRAINING if before.shift is None else Kind.UNADAPTED
     if after.shift.line is None:
         return Kind.REFIT
     if after.shift.base_digest != before.digest:
@@ -158,11 +159,15 @@ def kind_of(before: ModelFacts, after: ModelFacts) -> Kind:
 
 
 class _Linear(msgspec.Struct, frozen=True):
-    """The numbers of a linear model: `kept` and `tables` are what a shift leaves as it is; it moves the others."""
+    """The numbers of a linear model: `kept` and `tables` are what a shift leaves as it is; it moves the others.
+
+    `line` is that of earlier recalibrations, which sub-models of unlisted missing patterns are derived with.
+    """
 
     kept: dict[str, Any]
     tables: dict[str, Any]
     intercepts: list[float]
+    line: tuple[float, float]
     reaches: tuple[Any, Any]
     label_limits: Any
 
@@ -171,10 +176,16 @@ class _Linear(msgspec.Struct, frozen=True):
         """Raises ValidationError if the model is not linear."""
         linear, tables = (msgspec.convert(portable.get(name), dict[str, Any]) for name in ("linear", "uncertainty"))
         intercepts = msgspec.convert(linear.pop("intercepts", None), list[float])
+        line = msgspec.convert(linear.pop("line", (0.0, 1.0)), tuple[float, float])
         reaches = tables.pop("reach", None), tables.pop("sampling_reach", None)
         limits = tables.pop("label_limits", None)
         kept = {name: part for name, part in portable.items() if name not in (*_RESULTS, "uncertainty")}
-        return cls({**kept, "linear": linear}, tables, intercepts, reaches, limits)
+        return cls({**kept, "linear": linear}, tables, intercepts, line, reaches, limits)
+
+    def line_after(self, applied: float) -> tuple[float, float]:
+        """Return the line after a shift. Without a covariance no sub-model is derived, and the line stays as it is."""
+        shift, slope = self.line
+        return (shift + applied if "covariance" in self.kept["linear"] else shift), slope
 
 
 def _is_shift(before: ModelFacts, after: ModelFacts, applied: float) -> bool:
@@ -190,6 +201,7 @@ def _is_shift(before: ModelFacts, after: ModelFacts, applied: float) -> bool:
         all(getattr(before.manifest, name) == getattr(after.manifest, name) for name in _KEPT)
         and (served.kept, served.tables) == (candidate.kept, candidate.tables)
         and _are_close(np.array(served.intercepts) + applied, np.array(candidate.intercepts))
+        and _are_close(np.array(served.line_after(applied)), np.array(candidate.line))
         and _are_close(_moved(_table(served.label_limits), applied), _table(candidate.label_limits))
         and not any(map(_shrinks, served.reaches, candidate.reaches))
     )

@@ -237,6 +237,14 @@ def test_a_file_of_another_format_is_refused(file: str, model_dir: Path, tmp_pat
         violations(plan_of(tmp_path), model_dir, folder, is_signed=False)
 
 
+def test_a_retraining_does_not_take_the_place_of_an_adapted_model(
+    model_dir: Path, recalibrated: Path, tmp_path: Path
+) -> None:
+    """The figures of its report are not those of this hospital."""
+    found = violations(plan_of(tmp_path, PLAN), recalibrated, model_dir, is_signed=True)
+    assert found[-1].endswith("this is a retraining in place of a model that was adapted to this hospital")
+
+
 def test_a_kind_without_limits_needs_a_person(model_dir: Path, recalibrated: Path, tmp_path: Path) -> None:
     """So does the first model of a store."""
     plan = plan_of(tmp_path, PLAN.partition("[recalibration]")[0])
