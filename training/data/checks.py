@@ -6,21 +6,22 @@ error by itself; the model learns something else, or its performance is overesti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
+import msgspec
 import numpy as np
 import pandas as pd
 
 from schemas.errors import DataError
 from schemas.tables.builtin import is_builtin
-from schemas.tables.feature_table import FeatureTable
+from schemas.tables.feature_table import PATIENT_ID, FeatureTable
 from scoring.compiled_table import CompiledTable
 from scoring.evidence import SourceWindow, evidence_of
 from scoring.features import Mask
 from training.arrays import Labels, Matrix
 from training.data import uci_copies
-from training.data.frames import features, target
+from training.data.frames import OUTCOME, features, target
 from training.sample_size import parameter_count, required_patients
 
 MIN_PER_OUTCOME: Final = 25
@@ -134,3 +135,28 @@ def duplicate_rows(matrix: Matrix, labels: Labels, table: FeatureTable) -> Itera
 def duplicates(matrix: Matrix, labels: Labels) -> Mask:
     """Return which rows equal an earlier one; missing values count as equal."""
     return np.asarray(pd.DataFrame(np.column_stack([matrix, labels])).duplicated(), dtype=bool)
+
+
+def illegal_lines(
+    matrix: Matrix, sent: Matrix, lines: Sequence[int], compiled: CompiledTable, coding: str | None
+) -> Iterator[str]:
+    """Report values that the feature table does not allow by line, with the messages of the contract."""
+    for place in np.flatnonzero(~compiled.matrix.legal_rows(matrix)).tolist():
+        values = compiled.table.fields_of(sent[place].tolist())
+        found = compiled.records.validate(msgspec.json.encode({PATIENT_ID: "-", **values}), coding)
+        if isinstance(found, tuple):
+            issues = ", ".join(f"{issue.pointer[1:]} {issue.message}" for issue in found)
+            yield f"line {lines[place]}: {issues}"
+
+
+def other_classes(frame: pd.DataFrame, table: FeatureTable) -> Iterator[str]:
+    """Report if the outcomes are those of another coding."""
+    if is_builtin(table):
+        yield from uci_copies.statlog_outcomes({*frame[OUTCOME].tolist()})
+
+
+def signs_of_a_copy(matrix: Matrix, labels: Labels, table: FeatureTable) -> Iterator[str]:
+    """Report the signs of a corrupted copy."""
+    if is_builtin(table):
+        yield from uci_copies.inverted_target(matrix, labels)
+    yield from too_many_duplicates(matrix, labels, table)

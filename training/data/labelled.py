@@ -16,7 +16,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import numpy as np
 import pandas as pd
 
@@ -25,14 +24,12 @@ from schemas.csv_cells import NUMBER, CellReader
 from schemas.csv_dialect import SAMPLE_BYTES, Dialect, DialectDetector
 from schemas.errors import DataError, DependencyError
 from schemas.read_options import TextOptions
-from schemas.tables.builtin import is_builtin
-from schemas.tables.feature_table import PATIENT_ID, Coding, Feature, FeatureTable, OutcomeValue
+from schemas.tables.feature_table import Coding, Feature, FeatureTable, OutcomeValue
 from schemas.tables.names import normalized
 from schemas.text_encoding import Utf8Text
 from scoring.compiled_table import CompiledTable
-from training.arrays import Labels, Matrix
-from training.data import uci_copies
-from training.data.checks import foreign_codes, too_many_duplicates
+from training.arrays import Matrix
+from training.data.checks import foreign_codes, illegal_lines, other_classes, signs_of_a_copy
 from training.data.frames import OUTCOME, SITE, features, target
 
 _MAX_REPORTED: Final = 5
@@ -96,12 +93,12 @@ def read_labelled(
     except DataError as error:
         raise type(error)(f"{path.name}: {error}") from error
     matrix = features(frame)
-    foreign = [] if coding else [*foreign_codes(matrix, compiled), *_other_classes(frame, table)]
+    foreign = [] if coding else [*foreign_codes(matrix, compiled), *other_classes(frame, table)]
     if foreign:
         raise DataError(f"{path.name} must not be used: {'; '.join(foreign)}: name yours with --coding")
-    problems += _illegal(matrix, sent, lines, compiled, coding)
+    problems += illegal_lines(matrix, sent, lines, compiled, coding)
     more = [f"and {len(problems) - _MAX_REPORTED} more such lines"] if len(problems) > _MAX_REPORTED else []
-    reported = [*problems[:_MAX_REPORTED], *more, *_corrupted(matrix, target(frame), table)]
+    reported = [*problems[:_MAX_REPORTED], *more, *signs_of_a_copy(matrix, target(frame), table)]
     if reported:
         raise DataError(f"{path.name} must not be used: {'; '.join(reported)}")
     return LabelledData(frame, hashlib.sha256(raw).hexdigest(), (*parsed.notes, *parsed.cells.notes()))
@@ -292,28 +289,3 @@ def _outcome_numbers(
     if counts and coding.name == table.own_coding:
         return [int(value) for value in outcomes]
     return [classes[value] for value in outcomes]
-
-
-def _illegal(
-    matrix: Matrix, sent: Matrix, lines: Sequence[int], compiled: CompiledTable, coding: str | None
-) -> Iterator[str]:
-    """Report values that the feature table does not allow by line, with the messages of the contract."""
-    for place in np.flatnonzero(~compiled.matrix.legal_rows(matrix)).tolist():
-        values = compiled.table.fields_of(sent[place].tolist())
-        found = compiled.records.validate(msgspec.json.encode({PATIENT_ID: "-", **values}), coding)
-        if isinstance(found, tuple):
-            issues = ", ".join(f"{issue.pointer[1:]} {issue.message}" for issue in found)
-            yield f"line {lines[place]}: {issues}"
-
-
-def _other_classes(frame: pd.DataFrame, table: FeatureTable) -> Iterator[str]:
-    """Report if the outcomes are those of another coding."""
-    if is_builtin(table):
-        yield from uci_copies.statlog_outcomes({*frame[OUTCOME].tolist()})
-
-
-def _corrupted(matrix: Matrix, labels: Labels, table: FeatureTable) -> Iterator[str]:
-    """Report the signs of a corrupted copy."""
-    if is_builtin(table):
-        yield from uci_copies.inverted_target(matrix, labels)
-    yield from too_many_duplicates(matrix, labels, table)
