@@ -61,9 +61,9 @@ class GradientBoosting(HistGradientBoostingClassifier):  # type: ignore[misc]  #
     """Missing values are not replaced."""
 
     def fit(self, x: Matrix, y: Matrix, sample_weight: Matrix | None = None) -> Self:
-        """Fit rows (n, columns), NaN where missing."""
+        """Fit rows (n, columns), NaN where missing. scikit-learn cannot bin a column without any value: it gets one."""
         with threadpool_limits(1, "openmp"):
-            super().fit(x, y, sample_weight)
+            super().fit(np.where(np.isnan(x).all(axis=0), 0.0, x), y, sample_weight)
         return self
 
     def predict_proba(self, x: Matrix) -> Matrix:

@@ -30,7 +30,7 @@ _ELSEWHERE: Final = {**_OURS, "accuracy": "Accuracy", "brier": "Brier"}
 
 def tables(report: TrainingResult) -> Iterator[Table]:
     """Yield the tables, most important first."""
-    names = [evaluation.name for evaluation in report.cross_validations]
+    names = [evaluation.name.replace("_", "_\n", 1) for evaluation in report.cross_validations]
     yield "5-fold cross-validation, mean ± standard deviation over the folds:", ["", *names], _five_fold(report)
     findings, best = report.evaluation, report.selection.best
     yield (

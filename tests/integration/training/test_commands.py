@@ -88,20 +88,21 @@ def test_train_prints_an_aligned_table(tmp_path: Path, capsys: pytest.CaptureFix
     train(output=tmp_path / "model", tracking=False, model_version="1.2.3", quick=True)
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    start = next(i for i, line in enumerate(lines) if "logistic_regression  pattern_submodels  random_forest" in line)
+    models = ["regression", "submodels", "forest", "boosting"]
+    start = next(i for i, line in enumerate(lines) if line.split() == models)
     table = [line.rstrip() for line in lines[start + 1 : start + 10]]
     assert [line.split("  ")[0] for line in table] == [
         "Accuracy", "Precision", "Recall", "Specificity", "F1", "ROC-AUC", "Brier score", "Log loss",
         "Calibration slope",
     ]  # fmt: skip
-    assert [line.count("±") for line in table] == [3] * 8 + [0]
+    assert [line.count("±") for line in table] == [4] * 8 + [0]
     assert len({len(line) for line in table}) == 1
     tables = lines[start : next(i for i, line in enumerate(lines) if line.startswith("Best model"))]
     assert [line for line in tables if len(line.rstrip()) > TERMINAL] == []
     assert "Best model: pattern_submodels: log loss 0." in out
     assert f"Model directory: {tmp_path / 'model'} (version 1.2.3)" in out
     steps = err.splitlines()
-    assert (steps[0], steps[-1]) == ("train: reading the data (0 of 8)", "train: done (8 of 8)")
+    assert (steps[0], steps[-1]) == ("train: reading the data (0 of 9)", "train: done (9 of 9)")
     assert (len(set(steps)), "\x1b" in out + err) == (len(steps), False)
 
 

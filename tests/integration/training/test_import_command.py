@@ -9,7 +9,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-import mlflow
 import msgspec
 import pandas as pd
 import pytest
@@ -119,6 +118,11 @@ def test_an_imported_model_is_not_adapted(tmp_path: Path, capsys: pytest.Capture
 def test_a_model_of_mlflow_is_imported(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its alias, in either format in which MLflow saves models of scikit-learn."""
     (tmp_path / "mlflow").mkdir()
+    # MLflow reads these when it is imported, which another test of this process may do later.
+    monkeypatch.setenv("MLFLOW_CONFIGURE_LOGGING", "false")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow  # noqa: PLC0415  # as above
+
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow' / 'mlflow.db'}")
     monkeypatch.chdir(tmp_path)
     estimator = fitted(by_columns(LogisticRegression(max_iter=1000)))
