@@ -82,7 +82,7 @@ class Probe:
     def unused_fields(self, matrix: Matrix) -> tuple[str, ...]:
         """Return the fields that change no risk where they are exchanged between the first of these rows (n, fields).
 
-        A field with one value in all of them cannot tell, and is none of them. Far from real patients, as reference
+        A field with one value in all of them is none of these. Far from real patients, as reference
         cases are, most risks are 0 or 1, and do not change.
         """
         some = matrix[:_EXCHANGED]

@@ -76,7 +76,7 @@ def unlisted_preprocessor(folder: Path) -> None:
 
 
 def unknown_best(folder: Path) -> None:
-    change_manifest(folder, lambda manifest: manifest.update(best="gradient_boosting"))
+    change_manifest(folder, lambda manifest: manifest.update(best="neural_network"))
 
 
 def file_outside_the_directory(folder: Path) -> None:
@@ -108,7 +108,8 @@ PROBLEMS: dict[Callable[[Path], None], str] = {
     missing_onnx: "random_forest.onnx: cannot be read (No such file or directory)",
     unlisted_classifier: "pattern_submodels.joblib: not listed in the manifest",
     unlisted_preprocessor: "preprocessor.joblib: not listed in the manifest",
-    unknown_best: "no model named gradient_boosting; there are logistic_regression, pattern_submodels, random_forest",
+    unknown_best: "no model named neural_network; there are gradient_boosting, logistic_regression, pattern_submodels, "
+    "random_forest",
     file_outside_the_directory: "preprocessor.joblib: not a plain file name",
     garbage_manifest: "is not a manifest",
     no_manifest: "cannot read manifest.json (No such file or directory)",
@@ -167,7 +168,7 @@ def test_all_problems_are_reported_together(folder: Path) -> None:
 def test_unknown_model_name_does_not_hide_other_problems(folder: Path) -> None:
     """An unknown name is reported together with everything else that is wrong."""
     change_byte(folder / "random_forest.onnx")
-    message = refusal(folder, "gradient_boosting")
+    message = refusal(folder, "neural_network")
     assert (PROBLEMS[unknown_best] in message, PROBLEMS[tampered_onnx] in message) == (True, True)
 
 

@@ -27,7 +27,7 @@ from training.evaluation.results import EvaluationReport
 from training.evaluation.stability import bootstrap_refits, instability, odds_ratios
 from training.evaluation.uncertainty import label_limits, risks_by_pattern
 from training.pipeline import TrainingResult
-from training.report.sections.uncertainty import by_group
+from training.report.sections.uci_heart import wider_groups
 from training.sample_size import sample_size
 
 GAP = "slope+ca+thal"
@@ -158,7 +158,7 @@ def test_label_sets_keep_their_coverage_in_cleveland_only(everyone: pd.DataFrame
     assert 0.87 <= home.without_disease.value <= 0.96
     assert 0.87 <= home.with_disease.value <= 0.96
     for title in ("chest pain 1 to 3", "chest pain 4"):
-        for held in by_group(home, builtin=True)[title]:
+        for held in wider_groups(home.groups)[title]:
             assert held.covered / held.patients >= 0.86, title
     va = site_rows(everyone, "va")
     limits = label_limits(labels, groups_of(matrix), risks_by_pattern(classifier, matrix, labels, UCI, 42), UCI)
@@ -175,7 +175,7 @@ def test_groups_are_counted_once_in_each_view(cleveland: pd.DataFrame) -> None:
     limits = np.full((PATTERNS, len(GROUPS), 2), 0.5)
     found = label_set_coverage(matrix, labels, labels * 1.0, limits, UCI)
     assert found is not None
-    rows = by_group(found, builtin=True)
+    rows = {**found.groups, **wider_groups(found.groups)}
     views = (GROUPS, ("women", "men"), ("chest pain 1 to 3", "chest pain 4"))
     for outcome in (0, 1):
         assert {int((labels == outcome).sum())} == {
