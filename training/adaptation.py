@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 
-from schemas.errors import ArtifactError, DataError, SettingsError
+from schemas.errors import ArtifactError, DataError
 from scoring.compiled_table import CompiledTable
-from scoring.isolated_load import VerifiedModel, verify_model
+from scoring.isolated_load import VerifiedModel
 from scoring.model_artifact import ADAPTATION_FILE, CARD_DATA_FILE, MANIFEST_FILE, Artifact, FileEntry
 from training.candidates import local_candidate
 from training.estimates import bootstrap_weights
 from training.evaluation.adaptation import Ladder, LocalModel, LocalPatients, Rung, climb
 from training.evaluation.inputs import QUICK, REFIT
 from training.evaluation.metrics import Performance, hospital_performance
-from training.export.model_directory import as_json, model_files, new_manifest, refuse_foreign_folder
+from training.export.model_directory import (
+    as_json,
+    model_files,
+    new_manifest,
+    refuse_foreign_folder,
+    verify_files,
+    write_files,
+)
 from training.export.recalibrated_files import linear_model, recalibrated_files
-from training.export.replace_folder import replace_folder
 from training.pipeline import TrainingPatients, evaluate_and_fit, evaluation_inputs
 from training.report.adapted_card import (
     Adaptation,
@@ -109,7 +114,9 @@ def adapt(
         documents = recalibrated_documents(artifact, version, ladder.line, done)
         contents = recalibrated_files(artifact, ladder.line, version, documents)
     step("verifying the model")
-    return replace(result, verified=_write(request.output, contents))
+    verified = verify_files(contents, "adapted")
+    write_files(request.output, contents)
+    return replace(result, verified=verified)
 
 
 def _validation(artifact: Artifact, local: LocalPatients, seed: int) -> Performance:
@@ -177,18 +184,3 @@ def _refitted(
     models = replace(fitted.models, documents=documents)
     files = model_files(models)
     return {**files, MANIFEST_FILE: as_json(new_manifest(models, files))}
-
-
-def _write(output: Path, contents: dict[str, bytes]) -> VerifiedModel:
-    """Verify the model in a separate process, then write it."""
-    with TemporaryDirectory() as scratch:
-        copy = Path(scratch) / "model"
-        replace_folder(copy, contents)
-        verified = verify_model(copy)
-    if verified.fallback_reason is not None:
-        raise ArtifactError(f"the adapted model cannot be verified: {verified.fallback_reason}")
-    try:
-        replace_folder(output, contents)
-    except OSError as error:
-        raise SettingsError((f"cannot write the model directory {output}: {error.strerror}",)) from error
-    return verified

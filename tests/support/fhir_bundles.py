@@ -13,6 +13,7 @@ from typing import Any
 from fhir.resources.R4B.bundle import Bundle, BundleEntry
 from fhir.resources.R4B.observation import Observation
 from fhir.resources.R4B.patient import Patient
+from hypothesis import strategies as st
 
 from api.protocols.fhir.parse import BundleParser, ParsedBundle, RefusedBundle
 from heartstream.demo.patients import real_patients
@@ -32,6 +33,12 @@ DAY = "2024-03-15T10:30:00+01:00"
 UNITS = {"trestbps": "mm[Hg]", "chol": "mg/dL", "thalach": "/min", "oldpeak": "mm"}
 STANDARD = {"trestbps": (LOINC, "8480-6"), "chol": (LOINC, "2093-3")}
 GENDERS = {0: "female", 1: "male"}
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+"""Any JSON value, nested up to a few levels."""
 
 
 def quantity(value: float, unit: str) -> Json:

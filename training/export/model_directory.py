@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import joblib
@@ -18,9 +19,10 @@ import msgspec
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from schemas.errors import SettingsError
+from schemas.errors import ArtifactError, SettingsError
 from schemas.tables.feature_table import FeatureTable
 from scoring.compiled_table import CompiledTable
+from scoring.isolated_load import VerifiedModel, verify_model
 from scoring.model_artifact import (
     BEST_MODEL_FILE,
     MANIFEST_FILE,
@@ -95,12 +97,28 @@ def write_model(folder: Path, training: FittedModels) -> Manifest:
     refuse_foreign_folder(folder)
     contents = model_files(training)
     manifest = new_manifest(training, contents)
+    write_files(folder, {**contents, MANIFEST_FILE: as_json(manifest)})
+    return manifest
+
+
+def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Replace `folder` by the files of a model directory. Raises SettingsError if it cannot be written."""
     try:
-        replace_folder(folder, {**contents, MANIFEST_FILE: as_json(manifest)})
+        replace_folder(folder, contents)
     except OSError as error:
         problem = f"cannot write the model directory {folder}: {error.strerror}; its parent must be writable"
         raise SettingsError((problem,)) from error
-    return manifest
+
+
+def verify_files(contents: Mapping[str, bytes], made: str) -> VerifiedModel:
+    """Verify the files of a model directory in a separate process. Raises ArtifactError; `made` is its word for it."""
+    with TemporaryDirectory(prefix="heartstream-") as scratch:
+        copy = Path(scratch) / "model"
+        replace_folder(copy, contents)
+        verified = verify_model(copy)
+    if verified.fallback_reason is not None:
+        raise ArtifactError(f"the {made} model cannot be verified: {verified.fallback_reason}")
+    return verified
 
 
 def refuse_foreign_folder(folder: Path) -> None:

@@ -16,14 +16,12 @@ from schemas.read_options import TextOptions
 from schemas.records import ModelRef
 from schemas.tables.feature_table import FeatureTable
 from scoring.compiled_table import CompiledTable
-from scoring.isolated_load import verify_model
 from scoring.model_artifact import DIGEST_DIGITS, MANIFEST_FILE
 from scoring.uncertainty import unknown
 from training.data.frames import features
 from training.data.labelled import LabelColumns, LabelledData, read_labelled
 from training.evaluation.external_validation import EvaluatedModel, ExternalValidation, evaluate_risks
-from training.export.model_directory import refuse_foreign_folder
-from training.export.replace_folder import replace_folder
+from training.export.model_directory import refuse_foreign_folder, verify_files, write_files
 from training.importing import exchange
 from training.importing.directory import ImportedPipeline, Statement, new_directory
 from training.importing.sandbox import Sandbox
@@ -98,7 +96,10 @@ def import_model(request: ImportRequest, progress: Progress = lambda _step: None
     except ArtifactError as error:
         raise ArtifactError(f"{source.origin} is not imported: {error}") from error
     contents = new_directory(found, statement, (request.data.name, patients), evaluation, compiled)
-    _write(contents, request.output, is_compiled=found.onnx is not None)
+    if found.onnx is not None:
+        # Verifying another one would open its pickle.
+        verify_files(contents, "imported")
+    write_files(request.output, contents)
     digest = hashlib.sha256(contents[MANIFEST_FILE]).hexdigest()[:DIGEST_DIGITS]
     evaluation = msgspec.structs.replace(evaluation, model_digest=digest)
     return ImportedModel(evaluation, found.reason, found.inspected.unused, patients.notes)
@@ -167,18 +168,3 @@ def _evaluate(
             f"{' and '.join(found.inspected.classes)}"
         )
     return evaluation
-
-
-def _write(contents: dict[str, bytes], output: Path, *, is_compiled: bool) -> None:
-    """Verify the model directory, if that needs no pickle, and write it. Raises ArtifactError or SettingsError."""
-    if is_compiled:
-        with TemporaryDirectory(prefix="heartstream-") as scratch:
-            copy = Path(scratch) / "model"
-            replace_folder(copy, contents)
-            verified = verify_model(copy)
-        if verified.fallback_reason is not None:
-            raise ArtifactError(f"the imported model cannot be verified: {verified.fallback_reason}")
-    try:
-        replace_folder(output, contents)
-    except OSError as error:
-        raise SettingsError((f"cannot write the model directory {output}: {error.strerror}",)) from error

@@ -15,6 +15,7 @@ from api.protocols.fhir.parse import ParsedBundle, RefusedBundle
 from tests.support.fhir_bundles import (
     CANARY,
     COMPLETE,
+    JSON_VALUES,
     RECORD,
     TODAY,
     UCI_FHIR,
@@ -240,13 +241,6 @@ def test_a_page_of_a_search_is_said() -> None:
     assert "one page of a search" in " ".join(notes(reading))
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=6,
-)
-
-
 @given(st.data())
 def test_no_input_causes_an_error(data: st.DataObject) -> None:
     """With any JSON value in place of any member the Bundle is read or refused."""
@@ -254,7 +248,7 @@ def test_no_input_causes_an_error(data: st.DataObject) -> None:
     members = ["component", "effectivePeriod", "specimen", "focus", "link", "deceasedBoolean", "subject", "meta"]
     member = data.draw(st.sampled_from([*COMPLETE[part], *members]))
     parts: list[Any] = [*COMPLETE]
-    parts[part] = {**parts[part], member: data.draw(json_values)}
+    parts[part] = {**parts[part], member: data.draw(JSON_VALUES)}
     assert isinstance(read(*parts).result, ParsedBundle | RefusedBundle)
 
 
