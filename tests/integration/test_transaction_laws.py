@@ -166,8 +166,12 @@ def test_a_refused_record_fails_its_transaction_and_the_next_one(kafka: Kafka) -
 
 
 @law
-def test_records_of_an_abortable_transaction_wait_and_beginning_another_raises_the_reason(kafka: Kafka) -> None:
-    """Records behind a sequence gap stay queued until the abort; `begin_transaction` raises the cause."""
+def test_records_of_an_abortable_transaction_are_purged_and_beginning_another_raises_the_reason(kafka: Kafka) -> None:
+    """None of the records behind a sequence gap is delivered; `begin_transaction` raises the cause.
+
+    The error purges what is queued at that moment. A batch that returns to the queue for a retry after it stays there
+    until the abort, so how many are purged at once depends on timing.
+    """
     kafka.create(1, most_bytes=1_000)
     writer = Writer.in_transactions(kafka, **{"linger.ms": 0, "batch.num.messages": 1})
     writer.client.begin_transaction()
@@ -181,7 +185,7 @@ def test_records_of_an_abortable_transaction_wait_and_beginning_another_raises_t
     failed = KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, ABORTABLE
     until(kafka, lambda: refusal(writer.client.begin_transaction) == failed, writer.client)
     writer.client.flush(1)
-    assert len(writer.client) == 20 - len(writer.reports) > 0
+    assert len(writer.client) == 20 - len(writer.reports)
     writer.client.abort_transaction(30)
     assert writer.reports == [(0, b"behind a gap", KafkaError._PURGE_QUEUE)] * 20
     assert retry_until_committed(writer, b"next") == []
