@@ -167,7 +167,7 @@ def linear_of(classifier: Any) -> tuple[Matrix, Matrix]:
     return classifier["classify"].intercept_ + coefficients @ classifier["average"].statistics_, coefficients
 
 
-def covariance_of(classifier: Any) -> Matrix | None:
+def feature_covariance_of(classifier: Any) -> Matrix | None:
     """Return the covariance (columns, columns) of sub-models that do not list every missing pattern, else None."""
     covariance: Matrix | None = getattr(classifier, "covariance_", None)
     return covariance

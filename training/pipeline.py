@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import pandas as pd
@@ -16,8 +16,7 @@ from schemas.read_options import TextOptions
 from schemas.tables.builtin import UCI_HEART, is_builtin, refuse_builtin_name
 from schemas.tables.feature_table import FeatureTable
 from scoring.compiled_table import CompiledTable
-from scoring.estimators import new_preprocessor
-from scoring.model_artifact import CARD_DATA_FILE, CARD_FILE, REFERENCE_FILE, REPORT_FILE, Manifest
+from scoring.model_artifact import Manifest
 from training.candidates import CANDIDATES, Candidate
 from training.data.checks import certain_duplicates, check_training_rows
 from training.data.dataset import SITES, file_name
@@ -32,17 +31,9 @@ from training.evaluation.leakage import refuse_implausible
 from training.evaluation.model_selection import Selection
 from training.evaluation.repeated_cv import OnStep
 from training.evaluation.results import EvaluationReport
-from training.evaluation.uncertainty import measure_uncertainty
-from training.export.drift_reference import as_json, new_reference
-from training.export.model_directory import (
-    FittedModels,
-    TrainedModel,
-    library_versions,
-    refuse_foreign_folder,
-    write_model,
-)
+from training.export.model_directory import FittedModels, refuse_foreign_folder, write_model
+from training.fitting import fit
 from training.listed_patterns import listed_patterns
-from training.report.model_card import as_markdown, new_card
 
 Progress = Callable[[str, int, int], None]
 """Called at the start of each step: its name, the number of steps done, the total."""
@@ -259,55 +250,3 @@ def cross_validate_candidates(inputs: EvaluationInputs, step: OnStep) -> tuple[C
         refuse_implausible(name, metrics["roc_auc"].mean, metrics["accuracy"].mean, labels, known)
         results.append(result)
     return tuple(results)
-
-
-def _documents(
-    evaluation: EvaluationReport,
-    preprocessor: Any,
-    models: Sequence[TrainedModel],
-    compiled: CompiledTable,
-    model_version: str,
-) -> dict[str, bytes]:
-    """Return the report and the model card, by file name."""
-    best = next(model for model in models if model.name == evaluation.selection.best)
-    card = new_card(evaluation, preprocessor, best.classifier, compiled, model_version, library_versions())
-    return {
-        REPORT_FILE: evaluation.as_json(),
-        CARD_DATA_FILE: card.as_json(),
-        CARD_FILE: as_markdown(card, evaluation).encode(),
-    }
-
-
-def fit(
-    inputs: EvaluationInputs,
-    cross_validations: Sequence[CrossValidation],
-    evaluation: EvaluationReport,
-    model_version: str,
-) -> FittedModels:
-    """Fit the preprocessor and all candidates on all training rows."""
-    matrix, labels, compiled, seed = inputs.matrix, inputs.labels, inputs.compiled, inputs.seed
-    bootstraps = inputs.depth.interval_bootstraps
-    preprocessor = new_preprocessor(compiled.columns).fit(matrix)
-    preprocessed = preprocessor.transform(matrix)
-    models = []
-    for candidate, result in zip(inputs.candidates, cross_validations, strict=True):
-        classifier = candidate.new(compiled, seed).fit(preprocessed, labels)
-        uncertainty = measure_uncertainty(classifier, preprocessed, matrix, labels, compiled, seed, bootstraps)
-        models.append(TrainedModel(candidate.name, classifier, uncertainty, result.metrics))
-    return FittedModels(
-        compiled,
-        preprocessor,
-        tuple(models),
-        evaluation.selection.best,
-        matrix,
-        inputs.data,
-        seed=seed,
-        threshold=inputs.threshold,
-        model_version=model_version,
-        documents={
-            **_documents(evaluation, preprocessor, models, compiled, model_version),
-            REFERENCE_FILE: as_json(
-                new_reference(matrix, compiled.table, {each.name: each.risks for each in cross_validations})
-            ),
-        },
-    )

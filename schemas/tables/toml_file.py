@@ -47,6 +47,7 @@ _MISSING: Final = "missing"
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]*")
 _TOML_PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)")
 _REQUIRED: Final = ("name", "version", "outcome", "feature")
+_OWN_CODING: Final = "as in the feature table"
 _Spec = TypeVar("_Spec", bound=msgspec.Struct)
 
 
@@ -102,9 +103,7 @@ class _Reader:
         self.is_complete = True
 
     def table(self, document: Mapping[str, Any]) -> FeatureTable:
-        for key in [key for key in _REQUIRED if key not in document]:
-            self._add((), f"{key} is required")
-            self.is_complete = False
+        self._check_required(document)
         # Its parts are read even if it has problems itself.
         spec = self._spec(TableSpec, document, ()) or TableSpec()
         outcome = self._spec(Outcome, spec.outcome, ("outcome",)) if spec.outcome else None
@@ -119,13 +118,10 @@ class _Reader:
         by_place = {place: self._feature(each, ("feature", place)) for place, each in features.items()}
         if not self.is_complete or outcome is None or population is None or form is None:
             self.is_complete = False
-            for place, feature in by_place.items():
-                self.problems += feature_problems(place, feature)
+            self.problems += [each for place, built in by_place.items() for each in feature_problems(place, built)]
             return _EMPTY
         built = tuple(by_place.values())
-        by_name = {feature.name: feature for feature in built}
-        gaps = spec.gaps or default_gaps(built)
-        own = Coding(spec.name, "as in the feature table", {}, outcome.column, outcome.positive, outcome.negative)
+        by_name, gaps = {feature.name: feature for feature in built}, spec.gaps or default_gaps(built)
         return FeatureTable(
             name=spec.name,
             version=spec.version,
@@ -141,10 +137,16 @@ class _Reader:
             population=population,
             features=built,
             groups=tuple(_group(each, by_name) for each in groups),
-            codings=tuple(self._coding(each, ("coding", i), outcome) for i, each in codings.items()) or (own,),
+            codings=tuple(self._coding(each, ("coding", i), outcome) for i, each in codings.items())
+            or (Coding(spec.name, _OWN_CODING, {}, outcome.column, outcome.positive, outcome.negative),),
             fhir=None if fhir is None else _fhir(fhir, outcome, by_name),
             form=form,
         )
+
+    def _check_required(self, document: Mapping[str, Any]) -> None:
+        for key in [key for key in _REQUIRED if key not in document]:
+            self._add((), f"{key} is required")
+            self.is_complete = False
 
     def _specs(self, kind: type[_Spec], found: Sequence[Mapping[str, Any]], key: str) -> dict[int, _Spec]:
         """Convert an array of tables; return those that have the right form, by their place."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -109,9 +110,10 @@ def _full(
     other_hospitals, left_out = evaluate_other_hospitals(inputs, best), leave_one_hospital_out(inputs)
     step("learning curve, stability, coverage")
     refits = bootstrap_refits(matrix, labels, weights[: 1 + _REFITS], compiled)
-    classifier = pipelines[best]["classify"]
-    linear = is_linear(classifier)
+    linear = is_linear(classifier := pipelines[best]["classify"])
     folds = nested_folds(classifier, matrix, labels, compiled, range(seed, seed + 2))
+    with_gap = partial(nested_label_set_coverage, folds, matrix, labels, compiled)
+    intervals = partial(simulate_interval_coverage, classifier, matrix, labels, compiled)
     return FullEvaluation(
         tuning={name: choices for name, (choices, _) in tuned.items()},
         tuning_performance={name: performance(labels, each, threshold, weights) for name, (_, each) in tuned.items()},
@@ -123,15 +125,9 @@ def _full(
         leave_one_hospital_out=left_out,
         learning_curve=_learning_curves(inputs),
         instability=instability(refits, threshold),
-        coverage=nested_label_set_coverage(folds, matrix, labels, compiled),
-        coverage_with_gap=(
-            nested_label_set_coverage(folds, matrix, labels, compiled, compiled.patterns.row(gap))
-            if linear and gap
-            else None
-        ),
-        interval_coverage=simulate_interval_coverage(classifier, matrix, labels, compiled, gaps, seed)
-        if linear
-        else (),
+        coverage=with_gap(),
+        coverage_with_gap=with_gap(compiled.patterns.row(gap)) if linear and gap else None,
+        interval_coverage=intervals(gaps, seed) if linear else (),
         measure_next=evaluate_measure_next(folds, matrix, compiled, gaps) if linear else (),
         sample_size=_sample_size(labels, risks[LOGISTIC_REGRESSION], parameter_count(compiled)),
         odds_ratios=odds_ratios(refits, compiled),

@@ -17,7 +17,7 @@ from scoring.reference_cases import sha256_of
 from scoring.reference_results import reference_results
 from scoring.uncertainty import Uncertainty
 from training.arrays import Matrix
-from training.candidates import center_of, covariance_of, is_linear, linear_of
+from training.candidates import center_of, feature_covariance_of, is_linear, linear_of
 
 
 def new_portable_model(
@@ -31,7 +31,7 @@ def new_portable_model(
     if center is None:
         return None
     cases = compiled.reference_cases
-    linear = Linear(*linear_of(classifier), covariance_of(classifier)) if is_linear(classifier) else None
+    linear = Linear(*linear_of(classifier), feature_covariance_of(classifier)) if is_linear(classifier) else None
     return PortableModel(
         plan=plan_of(preprocessor, compiled.columns),
         center=center,

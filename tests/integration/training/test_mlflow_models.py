@@ -214,6 +214,32 @@ def test_models_of_other_rows_are_not_compared(
     assert (registered.is_champion, "evaluated on other rows" in registered.reason) == (False, True)
 
 
+@contextmanager
+def following(store: Store, tracked: TrackedRun, log: Path) -> Iterator[None]:
+    """Run `model follow` on the champion, and end it."""
+    alias = f"models:/{REGISTERED_MODEL}@{CHAMPION}"
+    command = ("model", "follow", alias, "--store", str(store.folder), "--every", "0.1")
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "heartstream", *command],
+            env={**os.environ, "MLFLOW_TRACKING_URI": tracked.store},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0, log.read_text(encoding="utf-8")
+
+
+def awaited(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 200
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
 def test_a_store_follows_the_champion(tracked: TrackedRun, report: TrainingResult, tmp_path: Path) -> None:
     """A new champion is fetched, verified and served; one that was rolled back is not fetched again."""
     from mlflow import MlflowClient  # noqa: PLC0415  # slow import
@@ -222,44 +248,13 @@ def test_a_store_follows_the_champion(tracked: TrackedRun, report: TrainingResul
     digest = Scorer.from_directory(report.folder).model.digest
     other = another_version(report.folder, tmp_path / "other", "2")
     store.promote(other, str(other))
-    command = (
-        "model",
-        "follow",
-        f"models:/{REGISTERED_MODEL}@{CHAMPION}",
-        "--store",
-        str(store.folder),
-        "--every",
-        "0.1",
-    )
-
-    @contextmanager
-    def following(log: Path) -> Iterator[None]:
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "heartstream", *command],
-                env={**os.environ, "MLFLOW_TRACKING_URI": tracked.store},
-                stdout=output,
-                stderr=output,
-            )
-        try:
-            yield
-        finally:
-            process.terminate()
-            assert process.wait(60) == 0, log.read_text(encoding="utf-8")
-
-    def awaited(condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + 200
-        while not condition():
-            assert time.monotonic() < end
-            time.sleep(0.1)
-
     version = client.get_model_version_by_alias(REGISTERED_MODEL, CHAMPION).version
-    with following(tmp_path / "first.log"):
+    with following(store, tracked, tmp_path / "first.log"):
         awaited(lambda: store.current() == digest)
     assert store.history()[-1].source == f"models:/{REGISTERED_MODEL}/{version}"
     store.rollback()
     broken = client.create_model_version(REGISTERED_MODEL, (tmp_path / "nowhere").as_uri()).version
-    with following(log := tmp_path / "second.log"):
+    with following(store, tracked, log := tmp_path / "second.log"):
         client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, broken)
         awaited(lambda: log.read_text(encoding="utf-8") != "")
     client.set_registered_model_alias(REGISTERED_MODEL, CHAMPION, version)

@@ -15,6 +15,7 @@ from heartstream.demo.patients import FLAWS, real_patients
 from heartstream.demo.processes import Child
 from runtime import metrics
 from runtime.ports import free_port
+from schemas.records import Source
 from scoring.scorer import Scorer
 from tests.fakes.otlp_collector import ReceivedSpan, collecting
 from tests.support.outcomes import Scored, process
@@ -58,6 +59,20 @@ def headers_of(result: Result) -> dict[str, str]:
     return dict(carried)
 
 
+def attributes_of(source: Source, workers: Workers) -> dict[str, object]:
+    """Return the attributes of the span of a scored record."""
+    return {
+        "messaging.system": "kafka",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": source.topic,
+        "messaging.destination.partition.id": str(source.partition),
+        "messaging.kafka.offset": source.offset,
+        "messaging.consumer.group.name": workers.settings["HEARTSTREAM_WORKER__GROUP_ID"],
+        "heartstream.outcome": "scored",
+    }
+
+
 @pytest.mark.parametrize("guarantee", GUARANTEES)
 def test_a_trace_continues_from_the_producer_to_the_reader_of_scores(
     stream: Stream, workers: Workers, scorer: Scorer, guarantee: str
@@ -91,16 +106,7 @@ def test_a_trace_continues_from_the_producer_to_the_reader_of_scores(
         CONSUMER,
     )
     assert (span.trace_id, span.parent_id, span.state, span.failed) == (f"{1:032x}", f"{1:016x}", "vendor=x", False)
-    assert span.attributes == {
-        "messaging.system": "kafka",
-        "messaging.operation.name": "process",
-        "messaging.operation.type": "process",
-        "messaging.destination.name": source.topic,
-        "messaging.destination.partition.id": str(source.partition),
-        "messaging.kafka.offset": source.offset,
-        "messaging.consumer.group.name": workers.settings["HEARTSTREAM_WORKER__GROUP_ID"],
-        "heartstream.outcome": "scored",
-    }
+    assert span.attributes == attributes_of(source, workers)
     assert MARKER.encode() not in b"".join(collector.bodies)
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,51 +10,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from heartstream.tables.draft import Draft, draft_table
-from heartstream.tables.labelled_file import MOST_ROWS, read_columns
-from schemas.errors import DataError, DependencyError, SettingsError
-from schemas.read_options import TextOptions
+from schemas.errors import DataError
 from schemas.tables.checks import MOST_FEATURES, MOST_OPTIONAL
-from schemas.tables.feature_table import Feature, FeatureTable
 from schemas.tables.toml_file import read_table
+from tests.support.drafts import ROWS, Columns, cycled, drafted, feature_of, table_of, written
 
 WIDELY = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-ROWS = 40
-Columns = dict[str, Sequence[object]]
-DIED = [number % 4 == 0 for number in range(ROWS)]
-
-
-def written(path: Path, columns: Columns, delimiter: str = ",") -> Path:
-    """Write columns as CSV, with an outcome unless there is one."""
-    columns = columns if "died" in columns else {**columns, "died": [int(each) for each in DIED]}
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter=delimiter)
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
-    path.write_text(text.getvalue(), "utf-8", newline="")
-    return path
-
-
-def drafted(path: Path, **options: str | None) -> Draft:
-    named: dict[str, str | None] = {"outcome": "died", "id_column": None, **options}
-    return draft_table(
-        read_columns(path, TextOptions()), path.name, name="t", outcome=named["outcome"], id_column=named["id_column"]
-    )
-
-
-def table_of(draft: Draft) -> FeatureTable:
-    """Return the table of a draft, which must be valid as it is."""
-    return read_table(draft.text.encode(), "draft")
-
-
-def feature_of(folder: Path, values: Sequence[object], name: str = "x") -> tuple[Feature, str]:
-    """Return the drafted field of one column, and its lines."""
-    draft = drafted(written(folder / "in.csv", {name: values}))
-    return table_of(draft).features[0], draft.text[draft.text.index("[[feature]]") :]
-
-
-def cycled(*values: object) -> list[object]:
-    return [values[number % len(values)] for number in range(ROWS)]
 
 
 @pytest.mark.parametrize(
@@ -233,63 +191,6 @@ def test_an_outcome_that_nobody_named_is_one_with_a_usual_name(tmp_path: Path) -
     path = written(tmp_path / "in.csv", {"x": cycled(0, 1)})
     assert "# TODO: is this the outcome?" in drafted(path, outcome=None).text
     assert "# TODO: is this the outcome?" not in drafted(path).text
-
-
-@pytest.mark.parametrize(
-    ("content", "options", "reason"),
-    [
-        ("x,z\n1,0\n2,1\n", {"outcome": None}, "no column has the usual name of an outcome; set --outcome COLUMN"),
-        ("x,y\n1,0\n2,1\n", {"outcome": "z"}, "--outcome: no column has this name"),
-        ("x,y,Y\n1,0,1\n2,1,0\n", {"outcome": "y "}, "--outcome: more than one column has this name"),
-        ("x,y\n1,0\n2,1\n", {"outcome": "y", "id_column": "z"}, "--id-column: no column has this name"),
-        ("x,y\n1,0\n2,0\n", {"outcome": "y"}, "the outcome needs 2 to 10 values, and column y has 1"),
-        ("x,y\n1,0\n1,1\n", {"outcome": "y"}, "none of its columns can be a field"),
-        ("63,1,0\n1,2,3\n", {"outcome": "y"}, "it needs a header: most cells of its first line are numbers"),
-        ("x\n1\n", {"outcome": "x"}, "it has less than two columns; set --delimiter"),
-        ("", {"outcome": "x"}, "it has less than two columns"),
-        ("x,y\n1,0\n1,1,5\n", {"outcome": "y"}, "row 2 has 3 cells where 2 are expected"),
-        ("x;y\n1,5;0\n1.5;1\n", {"outcome": "y"}, "set --decimal"),
-        ("x,y\n\xff,0\n", {"outcome": "y"}, "it is not UTF-8 text; set --encoding, such as cp1252"),
-    ],
-)
-def test_a_refusal_says_what_to_do_and_shows_no_cell(
-    tmp_path: Path, content: str, options: dict[str, str | None], reason: str
-) -> None:
-    """A file of another form is refused as a whole."""
-    path = tmp_path / "in.csv"
-    path.write_bytes(content.encode("latin-1"))
-    with pytest.raises(DataError) as caught:
-        drafted(path, **options)
-    assert reason in str(caught.value)
-
-
-def test_options_and_missing_files_are_reported(tmp_path: Path) -> None:
-    """With the errors of the other commands."""
-    with pytest.raises(SettingsError):
-        read_columns(tmp_path, TextOptions(decimal="x"))
-    with pytest.raises(DependencyError):
-        read_columns(tmp_path / "none.csv", TextOptions())
-
-
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_dialect_and_encoding_are_detected(tmp_path: Path, delimiter: str, encoding: str) -> None:
-    """The draft is the same, except for the file's name; compressed files are read, too."""
-    columns: Columns = {"größe": [160.5 + number for number in range(ROWS)], "note": cycled("a,b", "c")}
-    plain = written(tmp_path / "plain.csv", columns)
-    text = written(tmp_path / "in.csv", columns, delimiter).read_text("utf-8")
-    if delimiter != ",":
-        text = text.replace(".", ",")
-    other = tmp_path / "plain.csv.gz"
-    other.write_bytes(gzip.compress(text.encode(encoding)))
-    assert drafted(plain).text == drafted(other).text.replace("plain.csv.gz", "plain.csv")
-
-
-def test_only_the_start_of_a_long_file_is_read(tmp_path: Path) -> None:
-    """The draft says so."""
-    path = tmp_path / "in.csv"
-    path.write_text("x,died\n" + "0,0\n1,1\n" * (MOST_ROWS // 2 + 1))
-    assert f"from the first {MOST_ROWS:,} rows of" in drafted(path).text
 
 
 CELLS = st.text(max_size=5) | st.sampled_from(
