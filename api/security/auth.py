@@ -20,7 +20,7 @@ from aiohttp import web
 
 from api.problem_details import ProblemError
 from schemas.errors import SettingsError
-from schemas.fhir.mapping import OPERATIONS
+from schemas.fhir.mapping import OPERATIONS, POPULATE
 
 PREDICT: Final = "predict"
 METRICS: Final = "metrics"
@@ -207,5 +207,5 @@ def resource_of(request: web.Request) -> web.AbstractResource | None:
 def describe_route(resource: web.AbstractResource | None) -> Route:
     """Return the route of a resource; all unknown paths share one."""
     name = resource.canonical if resource is not None else "(unknown)"
-    scope = PREDICT if name.startswith(OPERATIONS) else _SCOPES.get(name)
+    scope = PREDICT if name.startswith(OPERATIONS) or name.endswith(POPULATE) else _SCOPES.get(name)
     return Route(name, name in PUBLIC_ROUTES or name.startswith("/v2/health/"), scope)

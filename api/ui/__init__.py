@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import web
 
 from api.responses import static_response
+from schemas.fhir.mapping import FhirMapping
 from schemas.tables.feature_table import Feature, FeatureTable
 
 _FOLDER: Final = Path(__file__).parent
@@ -37,7 +38,7 @@ def routes(table: FeatureTable, *, live: bool) -> Iterator[web.RouteDef]:
 
 def fields(table: FeatureTable) -> dict[str, Any]:
     """Return the feature table as the page needs it: each field, code and example as records have it."""
-    outcome = table.outcome
+    outcome, mapping = table.outcome, FhirMapping.of(table)
     return {
         "feature_table": table.identifier,
         "title": table.title,
@@ -54,6 +55,7 @@ def fields(table: FeatureTable) -> dict[str, Any]:
         "sections": [{"title": title, "fields": names} for title, names in table.form.sections.items()],
         "examples": [{"title": title, "values": values} for title, values in _examples(table).items()],
         "fields": [_described(feature) for feature in table.features],
+        "fhir": {"populate": mapping.populate_path.removeprefix("/")} if mapping else None,
     }
 
 

@@ -18,6 +18,7 @@ function sectionsOf(table) {
 export class PatientForm {
   /** `table` is the response of /fields; `ranges` has the minimum and maximum of each field in training, if known. */
   constructor(holder, table, ranges) {
+    this.holder = holder;
     this.fields = table.fields;
     this.inputs = new Map();
     const named = new Map(this.fields.map((field) => [field.name, field]));
@@ -25,6 +26,8 @@ export class PatientForm {
       const parts = fields.map((name) => this.#part(named.get(name), ranges[name]));
       holder.append(el("fieldset", { class: "group card" }, el("legend", {}, title), el("div", { class: "grid" }, ...parts)));
     }
+    // What a person has changed is no longer from elsewhere.
+    holder.addEventListener("input", ({ target }) => this.#unmark(target.closest(".field")?.querySelector(".source")));
   }
 
   #part(field, range) {
@@ -36,7 +39,7 @@ export class PatientForm {
     const [low, high] = field.limits;
     const input = el("input", {
       id, type: "number", inputmode: "decimal", step: field.whole ? "1" : "any", min: low, max: high,
-      "aria-describedby": `${id}-hint ${id}-error`, "aria-required": field.required ? "true" : null,
+      "aria-describedby": `${id}-hint ${id}-source ${id}-error`, "aria-required": field.required ? "true" : null,
       placeholder: field.required ? null : "unknown",
     });
     const trained = range?.[0] > range?.[1] ? "not measured in training" : `trained on ${range?.[0]} to ${range?.[1]}`;
@@ -64,7 +67,7 @@ export class PatientForm {
     });
     return el("div", { class: "field" },
       el("label", { class: "name", for: id }, ...title(field)), row,
-      el("p", { class: "hint", id: `${id}-hint` }, `${low} to ${high}${seen}`),
+      el("p", { class: "hint", id: `${id}-hint` }, `${low} to ${high}${seen}`), sourceNode(id),
       el("p", { class: "error", id: `${id}-error`, hidden: true }));
   }
 
@@ -77,11 +80,12 @@ export class PatientForm {
     }));
     const length = options.reduce((sum, [, meaning]) => sum + meaning.length, 0);
     const group = el("fieldset", {
-      class: length > LONG ? "field wide" : "field", role: "radiogroup", "aria-describedby": `${id}-error`,
+      class: length > LONG ? "field wide" : "field", role: "radiogroup", "aria-describedby": `${id}-source ${id}-error`,
       "aria-required": field.required ? "true" : null,
     },
     el("legend", { class: "name" }, ...title(field)),
     el("div", { class: "options" }, ...radios.map((radio, index) => el("label", { class: "option" }, radio, options[index][1]))),
+    sourceNode(id),
     el("p", { class: "error", id: `${id}-error`, hidden: true }));
     this.inputs.set(field.name, {
       get focus() { return radios.find((radio) => radio.checked) ?? radios[0]; },
@@ -103,10 +107,32 @@ export class PatientForm {
     return record;
   }
 
-  /** Fill the form; omitted fields become unknown. */
+  /** Fill the form; omitted fields become unknown. Dispatches "filled". */
   fill(values) {
     this.clearErrors();
-    for (const [name, input] of this.inputs) input.write(values[name]);
+    for (const [name, input] of this.inputs) {
+      input.write(values[name]);
+      this.#unmark(byId(`field-${name}-source`));
+    }
+    this.holder.dispatchEvent(new Event("filled", { bubbles: true }));
+  }
+
+  /** Say at a field where its value is from. */
+  mark(name, source) {
+    const node = byId(`field-${name}-source`);
+    node.textContent = source;
+    node.hidden = false;
+  }
+
+  #unmark(node) {
+    if (!node) return;
+    node.textContent = "";
+    node.hidden = true;
+  }
+
+  /** Return the required fields without an answer. */
+  unanswered() {
+    return this.fields.filter((field) => field.required && this.inputs.get(field.name).read() === null);
   }
 
   clearErrors() {
@@ -139,6 +165,8 @@ export class PatientForm {
     });
   }
 }
+
+const sourceNode = (id) => el("p", { class: "source", id: `${id}-source`, hidden: true });
 
 function title(field) {
   const marks = [capital(field.meaning), " ", el("code", {}, field.name)];

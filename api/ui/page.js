@@ -2,8 +2,10 @@
 
 import { showCard } from "./card.js";
 import { byId, el, json } from "./dom.js";
+import { connectBundle } from "./fhir.js";
 import { PatientForm } from "./form.js";
 import { LiveView } from "./live.js";
+import { showProblems } from "./problems.js";
 import { announcement, renderScore } from "./result.js";
 
 const TABS = ["score", "live", "model"];
@@ -45,13 +47,6 @@ function connectTabs() {
   select(tabInUrl());
 }
 
-function showProblems(title, items) {
-  byId("problems-title").textContent = title;
-  byId("problems-list").replaceChildren(...items);
-  byId("problems").hidden = false;
-  byId("problems").focus();
-}
-
 async function predict(record) {
   try {
     const response = await fetch("predict", {
@@ -87,6 +82,7 @@ function connectForm(form, table, model) {
   const node = byId("patient");
   const changed = () => { byId("stale").hidden = !byId("risk"); };
   node.addEventListener("input", changed);
+  node.addEventListener("filled", changed);
   node.addEventListener("submit", async (event) => {
     event.preventDefault();
     const button = node.querySelector("[type=submit]");
@@ -113,7 +109,6 @@ function connectForm(form, table, model) {
     button.addEventListener("click", () => {
       form.fill(values);
       byId("problems").hidden = true;
-      changed();
       byId("announcement").textContent = `${title}: the form is filled in.`;
     });
     byId("examples").append(button);
@@ -126,6 +121,7 @@ async function start() {
     const [table, model] = await Promise.all([json("fields"), json("model")]);
     const form = new PatientForm(byId("fields"), table, model.training_range);
     connectForm(form, table, model);
+    connectBundle(form, table);
     byId("served").textContent = `${table.title}: ${model.model.name} ${model.model.version}, ${model.model.digest.slice(0, 8)}`;
     byId("live-population").textContent = `Risks by a model that was trained on ${model.population}.`;
     live = new LiveView(model.threshold);

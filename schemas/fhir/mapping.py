@@ -19,6 +19,10 @@ OPERATIONS: Final = "/fhir/$"
 """What the paths of all operations begin with."""
 DEFINITIONS: Final = "/fhir/OperationDefinition/"
 """With an operation's name appended, the path of its definition."""
+QUESTIONNAIRES: Final = "/fhir/Questionnaire/"
+"""With an operation's name appended, the path of its form."""
+POPULATE: Final = "/$populate"
+"""Appended to the path of a form, that of the operation that fills it in."""
 UCUM: Final = "http://unitsofmeasure.org"
 OWN: Final = "urn:heartstream:"
 """With a table's name appended, our code system for its fields."""
@@ -33,6 +37,8 @@ STRICTNESS: Final = ("lenient", "strict")
 """How a Bundle can be read."""
 FINAL: Final = ("final", "amended", "corrected")
 """The statuses of an Observation whose value is used."""
+ANSWERED: Final = {"completed": "final", "amended": "amended"}
+"""The statuses of a QuestionnaireResponse whose answers are used, and those of Observations that mean the same."""
 FASTING_STATUS: Final = (LOINC, "49541-6")
 """The code of a component that states whether the patient had fasted."""
 FASTED: Final = frozenset({(LOINC, "LA33-6"), ("http://terminology.hl7.org/CodeSystem/v2-0916", "F")})
@@ -69,6 +75,11 @@ class Measure(msgspec.Struct, frozen=True):
     other_units: Mapping[str, float] = {}
     fasting: bool = False
 
+    @property
+    def unit(self) -> str:
+        """The UCUM code of the field's own unit; empty if there is none."""
+        return next((unit for unit, factor in self.units.items() if factor == 1), "")
+
     def unit_of(self, text: str) -> str | None:
         """Return the unit that a system means by a text, without regard to case, brackets and blanks."""
         known = (*self.units, *self.other_units)
@@ -93,6 +104,8 @@ class FhirMapping:
         self.operation = operation
         self.path = f"{OPERATIONS}{operation.operation}"
         self.definition_path = f"{DEFINITIONS}{operation.operation}"
+        self.questionnaire_path = f"{QUESTIONNAIRES}{operation.operation}"
+        self.populate_path = f"{self.questionnaire_path}{POPULATE}"
         self.system = f"{OWN}{table.name}"
         own = (
             Measure(self.system, each.name, each.meaning, each.name, each.ucum, None, _set(each.other_units))

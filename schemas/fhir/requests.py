@@ -86,6 +86,53 @@ class SentObservation(SentValue, frozen=True, rename="camel", kw_only=True):
     implicit_rules: Optional = UNSET
 
 
+class SentAnswer(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """An answer of an item: one `value[x]`, and the items inside it."""
+
+    value_boolean: bool | UnsetType = UNSET
+    value_decimal: float | UnsetType = UNSET
+    value_integer: Integer | UnsetType = UNSET
+    value_coding: SentCoding | UnsetType = UNSET
+    value_quantity: SentQuantity | UnsetType = UNSET
+    value_string: Optional = UNSET
+    value_date: Optional = UNSET
+    value_date_time: Optional = UNSET
+    value_time: Optional = UNSET
+    value_uri: Optional = UNSET
+    value_attachment: Optional = UNSET
+    value_reference: Optional = UNSET
+    modifier_extension: Optional = UNSET
+    item: tuple[SentItem, ...] = ()
+
+
+class SentItem(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """A question or a group of a QuestionnaireResponse."""
+
+    link_id: str = ""
+    answer: tuple[SentAnswer, ...] = ()
+    item: tuple[SentItem, ...] = ()
+    modifier_extension: Optional = UNSET
+
+
+class SentResponse(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """A QuestionnaireResponse; in STU3, `questionnaire` is a reference."""
+
+    id: str = ""
+    questionnaire: str | SentReference = ""
+    status: str = ""
+    subject: SentReference | UnsetType = UNSET
+    authored: str = ""
+    item: tuple[SentItem, ...] = ()
+    modifier_extension: Optional = UNSET
+    implicit_rules: Optional = UNSET
+
+    @property
+    def canonical(self) -> str:
+        """What it names its questionnaire by; empty if it names none."""
+        named = self.questionnaire
+        return named.reference if isinstance(named, SentReference) else named
+
+
 class SentCollection(msgspec.Struct, frozen=True, rename="camel"):
     """How a Specimen was taken."""
 
@@ -137,6 +184,8 @@ class SentParameter(msgspec.Struct, frozen=True):
 
     name: str = ""
     resource: Optional = UNSET
+    part: tuple[SentParameter, ...] = ()
+    value_reference: SentReference = msgspec.field(default=SentReference(), name="valueReference")
 
 
 class SentBundle(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -150,10 +199,11 @@ class SentBundle(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class SentHead(msgspec.Struct, frozen=True, rename="camel"):
-    """Of a resource, its type and what shows whether an Observation is one of the fields."""
+    """Of a resource, its type and what shows whether it has fields: the code, or the questionnaire."""
 
     resource_type: str = ""
     code: Optional = UNSET
+    questionnaire: Optional = UNSET
 
 
 class SentKind(msgspec.Struct, frozen=True, rename="camel"):

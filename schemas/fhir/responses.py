@@ -7,10 +7,11 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from schemas.fhir.mapping import DEFINITIONS, FHIR_TYPE, FHIR_VERSION
+from schemas.fhir.mapping import DEFINITIONS, FHIR_TYPE, FHIR_VERSION, POPULATE
 from schemas.tables.fhir import FhirOperation
 
-_DISCLAIMER: Final = "Research and education only: not a medical device."
+_POPULATE_DEFINITION: Final = "http://hl7.org/fhir/uv/sdc/OperationDefinition/Questionnaire-populate"
+DISCLAIMER: Final = "Research and education only: not a medical device."
 
 
 class Coding(msgspec.Struct, frozen=True):
@@ -141,7 +142,7 @@ RESPONSE_TYPES: Final = (
 
 
 def capability_statement(operation: FhirOperation, version: str, date: str, base: str) -> dict[str, Any]:
-    """Return the CapabilityStatement: one operation, no stored resources. `base` is the URL of the server."""
+    """Return the CapabilityStatement: the operation and the form, no stored resources. `base` is the server's URL."""
     return {
         "resourceType": "CapabilityStatement",
         "url": f"{base}/fhir/metadata",
@@ -149,12 +150,19 @@ def capability_statement(operation: FhirOperation, version: str, date: str, base
         "date": date,
         "kind": "instance",
         "software": {"name": "heartstream", "version": version},
-        "implementation": {"description": f"{operation.title}. {_DISCLAIMER}", "url": f"{base}/fhir"},
+        "implementation": {"description": f"{operation.title}. {DISCLAIMER}", "url": f"{base}/fhir"},
         "fhirVersion": FHIR_VERSION,
         "format": [FHIR_TYPE],
         "rest": [
             {
                 "mode": "server",
+                "resource": [
+                    {
+                        "type": "Questionnaire",
+                        "interaction": [{"code": "read"}],
+                        "operation": [{"name": POPULATE.removeprefix("/$"), "definition": _POPULATE_DEFINITION}],
+                    }
+                ],
                 "operation": [{"name": operation.operation, "definition": _definition_url(operation, base)}],
             }
         ],
@@ -168,22 +176,27 @@ def operation_definition(operation: FhirOperation, version: str, date: str, base
         "id": operation.operation,
         "url": _definition_url(operation, base),
         "version": version,
-        "name": "".join(map(str.capitalize, operation.operation.split("-"))),
+        "name": computable_name(operation),
         "title": operation.title,
         "status": "active",
         "kind": "operation",
         "date": date,
-        "description": f"{operation.title}: {operation.outcome}. {_DISCLAIMER}",
+        "description": f"{operation.title}: {operation.outcome}. {DISCLAIMER}",
         "affectsState": False,
         "code": operation.operation,
         "system": True,
         "type": False,
         "instance": False,
         "parameter": [
-            _parameter("resource", "in", "One Patient, and Observations of the fields", "Bundle"),
+            _parameter("resource", "in", "One Patient, and Observations or answers of the fields", "Bundle"),
             _parameter("return", "out", "The risk, with its uncertainty", "RiskAssessment"),
         ],
     }
+
+
+def computable_name(operation: FhirOperation) -> str:
+    """Return the name of an operation for programs: HeartDiseaseRisk."""
+    return "".join(map(str.capitalize, operation.operation.split("-")))
 
 
 def _definition_url(operation: FhirOperation, base: str) -> str:

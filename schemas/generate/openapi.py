@@ -182,6 +182,30 @@ def _fhir_operations(table: FeatureTable) -> Iterator[Operation]:
         "What the operation takes and gives.",
         {FHIR_TYPE: {"type": "object"}},
     )
+    yield Operation(
+        "get",
+        mapping.questionnaire_path,
+        "fhirQuestionnaire",
+        "fhir",
+        "Get the form as a Questionnaire",
+        f"The {len(table.features)} fields, for those that no record system has. A Bundle may have a completed "
+        "QuestionnaireResponse to it.",
+        {FHIR_TYPE: {"type": "object"}},
+    )
+    yield Operation(
+        "post",
+        mapping.populate_path,
+        "fhirPopulate",
+        "fhir",
+        "Fill the form in from a FHIR Bundle",
+        "SDC's `$populate`: a Bundle in, Parameters out: `response`, a QuestionnaireResponse in progress with the "
+        "fields that the Bundle has, and `issues`, an OperationOutcome of notes. Nothing is scored.",
+        {FHIR_TYPE: {"type": "object"}},
+        {FHIR_TYPE: _ref("Bundle")},
+        (*_BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY, *_ABUSE),
+        (FHIR_TYPE, "OperationOutcome"),
+        choices={"strictness": STRICTNESS},
+    )
 
 
 def document(version: str, table: FeatureTable) -> dict[str, Any]:

@@ -250,7 +250,7 @@ def _fhir_feature(feature: Feature, *, is_sent: bool) -> Iterator[tuple[str, str
     if any(not 0 < factor < inf for units in maps if units is not UNSET for factor in units.values()):
         yield "ucum" if feature.ucum else "fhir", "a factor must be greater than 0"
     if feature.kind is Kind.QUANTITY:
-        if is_sent and not feature.ucum:
+        if is_sent and 1 not in feature.ucum.values():
             yield "name", "FHIR needs ucum = { unit = 1 } for a quantity, with the UCUM code of its unit"
         if any(each.above is not None for each in feature.fhir):
             yield "fhir", "only a field with the codes 0 and 1 can say whether a quantity is above a limit"

@@ -11,15 +11,25 @@ from msgspec import UNSET
 
 from api.strict_json import DuplicateMemberError, reject_duplicate_members
 from schemas.errors import RejectionCode, ValidationIssue
-from schemas.fhir.requests import SentBundle, SentEntry, SentKind, SentObservation, SentPatient
+from schemas.fhir.requests import (
+    SentBundle,
+    SentEntry,
+    SentKind,
+    SentObservation,
+    SentParameter,
+    SentPatient,
+    SentResponse,
+)
 
 _MAX_ENTRIES: Final = 1000
 _MAX_OBJECTS: Final = 10 * _MAX_ENTRIES
 """JSON objects in total: parsing as many takes some 10 ms, which blocks the event loop."""
-_KINDS: Final[dict[str, type[SentPatient | SentObservation]]] = {
+_KINDS: Final[dict[str, type[SentPatient | SentObservation | SentResponse]]] = {
     "Patient": SentPatient,
     "Observation": SentObservation,
+    "QuestionnaireResponse": SentResponse,
 }
+_KIND_NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 _CHOICE: Final = re.compile(r"\.value[A-Z]\w+")
 """valueQuantity in JSON is value in FHIRPath."""
 _START_BYTES: Final = 100
@@ -48,15 +58,19 @@ class BundleResource(msgspec.Struct, frozen=True):
 
     path: str
     full_url: str
-    resource: SentPatient | SentObservation
+    resource: SentPatient | SentObservation | SentResponse
 
     @property
     def reference(self) -> str:
         """Its reference for other resources; empty if it has none."""
-        kind = "Patient" if isinstance(self.resource, SentPatient) else "Observation"
         if self.resource.id and not self.full_url.startswith(("http://", "https://")):
-            return f"{kind}/{self.resource.id}"
+            return f"{self.kind}/{self.resource.id}"
         return self.full_url
+
+    @property
+    def kind(self) -> str:
+        """The type of the resource."""
+        return _KIND_NAMES[type(self.resource)]
 
 
 def bundle_issue(code: RejectionCode, path: str, text: str, field: str = "") -> BundleIssue:
@@ -103,19 +117,25 @@ def _not_json(body: bytes | msgspec.Raw, path: str) -> BundleIssue:
     return bundle_issue(RejectionCode.NOT_JSON, path, text)
 
 
-def bundle_in(body: bytes | msgspec.Raw, *, is_parameter: bool = False) -> SentBundle | BundleIssue:
+def bundle_in(
+    body: bytes | msgspec.Raw, *, to_populate: bool = False, is_parameter: bool = False
+) -> SentBundle | BundleIssue:
     """Return the Bundle that a body is, or has as its only parameter.
 
-    One call parses all of it, as another costs as much again.
+    One call parses all of it, as another costs as much again. `to_populate`: it may also be the content of the
+    parameter `context`, among others, which the Bundle that is returned has as its own.
     """
     found = decode(body, SentBundle, "Bundle")
     if isinstance(found, SentBundle) and found.resource_type == "Bundle":
         return found
     if isinstance(found, SentBundle) and found.resource_type == "Parameters" and not is_parameter:
-        match found.parameter:
-            case (only,) if only.name == "resource" and only.resource is not UNSET:
-                return bundle_in(only.resource, is_parameter=True)
-        text = "must have one parameter, `resource`, which is a Bundle"
+        parameters = _contents(found.parameter) if to_populate else found.parameter
+        match parameters:
+            case (SentParameter(name="resource", resource=msgspec.Raw() as raw),):
+                inner = bundle_in(raw, is_parameter=True)
+                is_bundle = to_populate and isinstance(inner, SentBundle)
+                return msgspec.structs.replace(inner, parameter=found.parameter) if is_bundle else inner
+        text = f"must have one parameter, `resource`{' or `context`' if to_populate else ''}, which has a Bundle"
         return bundle_issue(RejectionCode.NOT_AN_OBJECT, "Parameters", text)
     if isinstance(found, BundleIssue) and found.issue.code is RejectionCode.NOT_JSON:
         return _not_json(body, "")
@@ -123,6 +143,13 @@ def bundle_in(body: bytes | msgspec.Raw, *, is_parameter: bool = False) -> SentB
         return found
     text = "send a Bundle, alone or as the parameter `resource` of Parameters"
     return bundle_issue(RejectionCode.NOT_AN_OBJECT, "", text)
+
+
+def _contents(parameters: Sequence[SentParameter]) -> tuple[SentParameter, ...]:
+    """Return the parameters with a resource, those in a part of SDC's `context` as `resource`."""
+    found = [each for each in parameters if each.name == "resource"]
+    parts = (part for each in parameters if each.name == "context" for part in each.part if part.name == "content")
+    return (*found, *(SentParameter("resource", part.resource) for part in parts))
 
 
 def _is_bundle(body: bytes | msgspec.Raw) -> bool:

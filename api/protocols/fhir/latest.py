@@ -18,25 +18,36 @@ from schemas.errors import RejectionCode
 from schemas.fhir.mapping import FASTED, FASTING_STATUS, FINAL
 from schemas.fhir.requests import SentConcept, SentObservation, SentReference, SentSpecimen, SentValue
 
-_STATUSES: Final = ("registered", "preliminary", "cancelled", "entered-in-error", "unknown")
+_STATUSES: Final = (
+    *("registered", "preliminary", "cancelled", "entered-in-error", "unknown"),
+    *("in-progress", "stopped"),
+)
+"""Of Observations, and of QuestionnaireResponses."""
 _DATES_SHOWN: Final = 3
 _TOMORROW: Final = dt.timedelta(days=1)
 _UNDATED: Final = "without a date"
+ANSWER: Final = "questionnaire response"
+"""What notes call the source of an answer."""
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """An element of an Observation that may be the value of its field; `when` is None if it has no valid date."""
+    """An element of an Observation that may be the value of its field; `when` is None if it has no valid date.
+
+    An answer of a QuestionnaireResponse is the same. `reason` says why it must be passed over; empty if nothing does.
+    """
 
     part: BundleResource
     observation: SentObservation
     element: ValueElement
     effective: str
     when: Instants | None
+    reason: str = ""
 
     @property
     def date(self) -> str:
         """Its day, for a note."""
-        return self.effective.partition("T")[0] if self.when else _UNDATED
+        day = self.effective.partition("T")[0] if self.when else _UNDATED
+        return f"{day} ({ANSWER})" if self.element.is_answer else day
 
 
 class PassedOver(msgspec.Struct, frozen=True):
@@ -117,7 +128,8 @@ class LatestObservations:
         chosen.issues.extend(each for each in parsed if isinstance(each, BundleIssue))
         observed = [each for each in parsed if isinstance(each, ObservedField)]
         if len({each.value for each in observed}) > 1:
-            text = f"{field}: Observations of the same time contradict each other; send only the relevant one"
+            what = "Observations or answers" if any(each.is_answer for each in observed) else "Observations"
+            text = f"{field}: {what} of the same time contradict each other; send only the relevant one"
             chosen.issues.append(bundle_issue(RejectionCode.DUPLICATE_FIELD, observed[-1].path, text, field))
         if observed:
             chosen.observed[field] = observed
@@ -127,7 +139,7 @@ class LatestObservations:
 
     def _reason(self, each: Candidate) -> str:
         """Return why an element of an Observation is passed over; empty if it is not."""
-        reason = self.reason_of(each.observation, each.part.full_url)
+        reason = each.reason or self.reason_of(each.observation, each.part.full_url)
         return reason or self._reason_of_date(each) or self._reason_of_value(each)
 
     def reason_of(self, observation: SentObservation, full_url: str) -> str:
@@ -201,12 +213,11 @@ def _passed_over(field: str, reason: str, found: Sequence[Candidate]) -> PassedO
 
 def age_notes(observed: Sequence[ObservedField], today: dt.date) -> Iterator[str]:
     """Say of which day each value is, and how old it is."""
-    dated = {each.field: each.days for each in observed if each.days}
+    dated = {each.field: _when(*each.days, today, is_answer=each.is_answer) for each in observed if each.days}
     if dated:
-        texts = (f"{field} of {_when(*days, today)}" for field, days in dated.items())
-        yield f"Used: {', '.join(texts)}."
+        yield f"Used: {', '.join(f'{field} of {when}' for field, when in dated.items())}."
 
 
-def _when(first: dt.date, last: dt.date, today: dt.date) -> str:
+def _when(first: dt.date, last: dt.date, today: dt.date, *, is_answer: bool) -> str:
     day = first.isoformat() if first == last else f"{first} to {last}"
-    return f"{day} ({max(0, (today - last).days)} days old)"
+    return f"{day} ({f'{ANSWER}, ' if is_answer else ''}{max(0, (today - last).days)} days old)"

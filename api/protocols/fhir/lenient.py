@@ -22,13 +22,17 @@ from schemas.record_format import RecordFormat
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What a Bundle was read as, the Observations used, and what was passed over: by field, and other resources."""
+    """What a Bundle was read as, the Observations used, and what was passed over: by field, and other resources.
+
+    `other_answers` are those of questions that are no field, in QuestionnaireResponses that were read.
+    """
 
     result: ParsedBundle | RefusedBundle
     used: tuple[ObservedField, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
     other_observations: int = 0
     other_resources: int = 0
+    other_answers: int = 0
 
 
 class LenientParser:
@@ -50,15 +54,18 @@ class LenientParser:
                 self.read(opened, places)
         return self.finish(opened, today)
 
-    def finish(self, opened: OpenBundle | BundleIssue, today: dt.date) -> Reading:
-        """Return the same for a Bundle whose entries have been read."""
+    def finish(self, opened: OpenBundle | BundleIssue, today: dt.date, *, to_populate: bool = False) -> Reading:
+        """Return the same for a Bundle whose entries have been read. `to_populate`: what it has of a record."""
         if isinstance(opened, BundleIssue):
             return Reading(RefusedBundle((opened.issue,)))
         if opened.is_cut:
             # Nothing is said of what may be missing: it may follow.
             return Reading(RefusedBundle(tuple(each.issue for each in opened.issues), tuple(opened.notes)))
-        state = ParseState(opened.issues, notes=opened.notes, ages_by_birth_date=True)
+        state = ParseState(opened.issues, notes=opened.notes, ages_by_birth_date=True, to_populate=to_populate)
         state.take_patients(opened.patients)
+        if opened.subject.reference and state.patient and not state.patient.is_referenced_by(opened.subject, ""):
+            text = "subject must refer to the Patient of the Bundle, or be left out"
+            state.issues.append(bundle_issue(RejectionCode.IMPOSSIBLE_CODE, "Parameters.parameter", text))
         latest = LatestObservations(self._parser, state.patient, opened.fasting, today, self._lookback_days)
         for part, observation in opened.ambiguous:
             if latest.reason_of(observation, part.full_url):
@@ -72,7 +79,8 @@ class LenientParser:
         used = tuple(each for found in chosen.observed.values() for each in found)
         state.notes.extend((*age_notes(used, today), *_notes(chosen, opened)))
         result = self._builder.build(state, today)
-        return Reading(result, used, tuple(chosen.passed_over), opened.other_observations, opened.other_resources)
+        others = opened.other_observations, opened.other_resources, opened.other_answers
+        return Reading(result, used, tuple(chosen.passed_over), *others)
 
 
 def _notes(chosen: Chosen, opened: OpenBundle) -> Iterator[str]:
@@ -80,5 +88,7 @@ def _notes(chosen: Chosen, opened: OpenBundle) -> Iterator[str]:
     if opened.other_observations or opened.other_resources:
         others = f"{opened.other_observations} Observations of other codes, {opened.other_resources} other resources"
         yield f"Passed over: {others}."
+    if opened.other_answers:
+        yield f"Passed over: {opened.other_answers} answers to questions that are not in the questionnaire."
     for version in sorted(opened.versions):
         yield f"Some Observations have elements of FHIR {version}: those that are read are the same in R4."

@@ -13,7 +13,7 @@ from api.protocols.fhir.bundle import BundleIssue, BundleResource, bundle_issue
 from api.protocols.fhir.dates import Days, days_of
 from schemas.errors import RejectionCode
 from schemas.fhir.mapping import FINAL, UCUM, Cut, FhirMapping, Measure
-from schemas.fhir.requests import SentConcept, SentObservation, SentQuantity, SentValue
+from schemas.fhir.requests import SentConcept, SentObservation, SentQuantity, SentResponse, SentValue
 from schemas.tables.feature_table import Feature
 
 _MAX_CODE_DIGITS: Final = 3
@@ -25,7 +25,7 @@ _VALUES: Final = tuple(field.name for field in msgspec.structs.fields(SentValue)
 class ObservedField(msgspec.Struct, frozen=True):
     """The value of a field from an Observation, None if it was not measured; `note` says how it was converted.
 
-    The value of a code that is a text is its position.
+    The value of a code that is a text is its position. `is_answer` if it is from a QuestionnaireResponse.
     """
 
     field: str
@@ -34,6 +34,7 @@ class ObservedField(msgspec.Struct, frozen=True):
     reference: str
     days: Days | None
     note: str = ""
+    is_answer: bool = False
 
 
 class _Value(msgspec.Struct, frozen=True):
@@ -46,13 +47,15 @@ class _Value(msgspec.Struct, frozen=True):
 class ValueElement(msgspec.Struct, frozen=True):
     """The element of an Observation with a value: the Observation itself, or a component of a panel.
 
-    `is_repeated` if the panel has another component of the same field.
+    `is_repeated` if the panel has another component of the same field. `is_answer`: it is one of a
+    QuestionnaireResponse, and its value is written as that of an Observation.
     """
 
     measure: Measure
     value: SentValue
     path: str
     is_repeated: bool = False
+    is_answer: bool = False
 
     @property
     def is_absent(self) -> bool:
@@ -103,12 +106,17 @@ class ObservationParser:
         """Return the value of an element, whatever the status of its Observation."""
         field = element.measure.field
         if element.is_repeated:
-            text = f"{field}: the Observation has more than one component of this field; send only the relevant one"
-            return bundle_issue(RejectionCode.DUPLICATE_FIELD, part.path, text, field)
-        reported = self._field_value(element.measure, element.value, element.path)
+            what = (
+                "response has more than one answer" if element.is_answer else "Observation has more than one component"
+            )
+            text = f"{field}: the {what} of this field; send only the relevant one"
+            path = element.path if element.is_answer else part.path
+            return bundle_issue(RejectionCode.DUPLICATE_FIELD, path, text, field)
+        reported = self._field_value(element)
         if isinstance(reported, BundleIssue):
             return reported
-        return ObservedField(field, reported.value, element.path, part.reference, days, reported.note)
+        is_answer = isinstance(part.resource, SentResponse)
+        return ObservedField(field, reported.value, element.path, part.reference, days, reported.note, is_answer)
 
     def elements(self, observation: SentObservation, path: str) -> list[ValueElement]:
         """Return the element of a known code: the Observation, or the component of each field of a panel."""
@@ -133,8 +141,8 @@ class ObservationParser:
             return None
         return max(known, key=lambda measure: (bool(measure.units), not measure.fasting))
 
-    def _field_value(self, measure: Measure, element: SentValue, path: str) -> _Value | BundleIssue:
-        field = measure.field
+    def _field_value(self, sent: ValueElement) -> _Value | BundleIssue:
+        measure, element, path, field = sent.measure, sent.value, sent.path, sent.measure.field
         given = [name for name in _VALUES if getattr(element, name) is not UNSET]
         if element.modifier_extension is not UNSET:
             text = f"{field}: has an unknown modifierExtension"
@@ -142,16 +150,17 @@ class ObservationParser:
         if not given and element.data_absent_reason is not UNSET:
             return _Value(None)
         if not given:
-            text = f"{field}: has neither a value nor a dataAbsentReason; send {self._expected(measure)}"
+            text = f"{field}: has neither a value nor a dataAbsentReason; send {self._expected(sent)}"
             return bundle_issue(RejectionCode.MISSING_VALUE, path, text, field)
         if len(given) > 1 or element.data_absent_reason is not UNSET:
             return bundle_issue(
                 RejectionCode.DUPLICATE_FIELD, path, f"{field}: must have one value, or a dataAbsentReason", field
             )
-        return self._reject_missing_numbers(measure, self._parse_value(measure, element, path), path)
+        return self._reject_missing_numbers(measure, self._parse_value(sent), path)
 
-    def _parse_value(self, measure: Measure, element: SentValue, path: str) -> _Value | BundleIssue:
+    def _parse_value(self, sent: ValueElement) -> _Value | BundleIssue:
         """Parse the value, by its type."""
+        measure, element, path = sent.measure, sent.value, sent.path
         quantity, concept = element.value_quantity, element.value_codeable_concept
         feature = self._features[measure.field]
         if isinstance(quantity, SentQuantity) and measure.units:
@@ -163,15 +172,18 @@ class ObservationParser:
                 return _Value(float(element.value_integer))
             if isinstance(element.value_boolean, bool) and feature.name in self._mapping.flags:
                 return _Value(float(element.value_boolean))
-        text = f"{feature.name}: must be {self._expected(measure)}"
+        text = f"{feature.name}: must be {self._expected(sent)}"
         return bundle_issue(RejectionCode.WRONG_TYPE, f"{path}.value", text, feature.name)
 
-    def _expected(self, measure: Measure) -> str:
+    def _expected(self, sent: ValueElement) -> str:
+        measure = sent.measure
         if measure.units:
-            return f"a valueQuantity in {' or '.join(measure.units)} (UCUM)"
+            number = f"a number in {self._features[measure.field].unit}, or " if sent.is_answer else ""
+            return f"{number}a valueQuantity in {' or '.join(measure.units)} (UCUM)"
         number = "" if self._features[measure.field].labels else ", or its number as valueInteger"
+        concept = "valueCoding" if sent.is_answer else "valueCodeableConcept"
         boolean = " or valueBoolean" if measure.field in self._mapping.flags else ""
-        return f"a code of {self._mapping.system}:{measure.field} as valueCodeableConcept{number}{boolean}"
+        return f"a code of {self._mapping.system}:{measure.field} as {concept}{number}{boolean}"
 
     def _parse_quantity(self, measure: Measure, quantity: SentQuantity, path: str) -> _Value | BundleIssue:
         field = measure.field

@@ -52,10 +52,14 @@ _UNREADABLE: Final = frozenset({RejectionCode.NOT_JSON, RejectionCode.NOT_AN_OBJ
 
 def rejected(found: Sequence[ValidationIssue], notes: Sequence[str] = ()) -> web.Response:
     """Return every error of a Bundle, and its notes: 400 if it is not a Bundle, 422 if it has no valid record."""
-    said = (Issue("information", "informational", CodeableConcept(note)) for note in notes)
-    issues = (*map(_fhir_issue, found), *said)
+    issues = (*map(_fhir_issue, found), *information(notes).issue)
     is_bundle = _UNREADABLE.isdisjoint(issue.code for issue in found)
     return _respond(HTTPStatus.UNPROCESSABLE_ENTITY if is_bundle else HTTPStatus.BAD_REQUEST, issues)
+
+
+def information(notes: Sequence[str]) -> OperationOutcome:
+    """Return notes as an OperationOutcome."""
+    return OperationOutcome(tuple(Issue("information", "informational", CodeableConcept(note)) for note in notes))
 
 
 def error_response(status: HTTPStatus, detail: str) -> web.Response:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
 from msgspec import UnsetType
 
+from api.protocols.fhir.answers import ResponseParser
 from api.protocols.fhir.bundle import BundleIssue, BundleResource, bundle_issue, parse_bundle
 from api.protocols.fhir.observations import ObservationParser, ObservedField
 from api.protocols.fhir.patient import SubjectPatient, age_of, code_of_gender, find_patient, last_days, patient_issues
 from api.protocols.inference import encode_record
 from schemas.errors import RejectionCode, ValidationIssue
 from schemas.fhir.mapping import FhirMapping
-from schemas.fhir.requests import SentObservation, SentReference
+from schemas.fhir.requests import SentObservation, SentReference, SentResponse
 from schemas.record_format import RecordFormat
 from schemas.records import PatientRecord
 from schemas.tables.feature_table import PATIENT_ID
@@ -57,6 +59,7 @@ class ParseState(msgspec.Struct):
     """What has been parsed of a Bundle so far.
 
     With `ages_by_birth_date`, an Observation of the age, which may be old, is only compared with the date of birth.
+    `to_populate`: the values fill a form in, which is answered today; what is missing is not an error.
     """
 
     issues: list[BundleIssue]
@@ -65,6 +68,7 @@ class ParseState(msgspec.Struct):
     subject: str = ""
     notes: list[str] = []
     ages_by_birth_date: bool = False
+    to_populate: bool = False
 
     def take_patients(self, parts: Sequence[BundleResource]) -> None:
         """Find the Patient: there must be exactly one, who can be scored."""
@@ -85,6 +89,7 @@ class BundleParser:
         self._operation = mapping.operation
         self._age = next((each for each in mapping.measures if each.field == mapping.operation.age), None)
         self._observations = ObservationParser(mapping)
+        self._responses = ResponseParser(mapping, self._observations)
         self._records = records
 
     def parse(self, body: bytes, today: dt.date) -> ParsedBundle | RefusedBundle:
@@ -92,28 +97,39 @@ class BundleParser:
         return self.parse_resources(parse_bundle(body), today)
 
     def parse_resources(
-        self, parts: Sequence[BundleResource | BundleIssue] | BundleIssue, today: dt.date
+        self,
+        parts: Sequence[BundleResource | BundleIssue] | BundleIssue,
+        today: dt.date,
+        *,
+        to_populate: bool = False,
     ) -> ParsedBundle | RefusedBundle:
         """Return the same for the resources of a Bundle. Separate, as each of the two steps takes up to 10 ms."""
         if isinstance(parts, BundleIssue):
             return RefusedBundle((parts.issue,))
-        state = ParseState([part for part in parts if isinstance(part, BundleIssue)])
+        state = ParseState([part for part in parts if isinstance(part, BundleIssue)], to_populate=to_populate)
         resources = [part for part in parts if isinstance(part, BundleResource)]
         state.take_patients(resources)
         self._observe(resources, state, today)
         return self.build(state, today)
 
     def _observe(self, parts: Sequence[BundleResource], state: ParseState, today: dt.date) -> None:
-        """Parse the Observations, by field; those of one field must agree."""
+        """Parse the Observations and answers, by field; those of one field must agree."""
         found: defaultdict[str, list[ObservedField]] = defaultdict(list)
         for part in parts:
             if isinstance(part.resource, SentObservation):
                 issue = _subject_issue(part, part.resource.subject, state)
                 for parsed in [issue] if issue else self._observations.parse(part, part.resource):
                     _add(parsed, part, state.issues, found, today)
+            elif isinstance(part.resource, SentResponse):
+                for parsed in self._responses.parse(part, part.resource):
+                    issue = _subject_issue(part, part.resource.subject, state)
+                    _add(issue or parsed, part, state.issues, found, today)
+                    if issue:
+                        break
         for field, observed in found.items():
             if len({each.value for each in observed}) > 1:
-                text = f"{field}: contradictory Observations; send only the relevant one"
+                what = "Observations or answers" if any(each.is_answer for each in observed) else "Observations"
+                text = f"{field}: contradictory {what}; send only the relevant one"
                 state.issues.append(bundle_issue(RejectionCode.DUPLICATE_FIELD, observed[-1].path, text, field))
         state.observed = found
 
@@ -129,8 +145,10 @@ class BundleParser:
         record = encode_record(
             {PATIENT_ID: patient.id if patient else _PLACEHOLDER_ID, **dict.fromkeys(self._names), **values}
         )
-        if state.issues:
-            return RefusedBundle(tuple(self._all_issues(state, record, paths)), tuple(state.notes))
+        if state.issues or state.to_populate:
+            absent = {name for name in self._names if values.get(name) is None} if state.to_populate else set[str]()
+            if issues := tuple(self._all_issues(state, record, paths, absent)):
+                return RefusedBundle(issues, tuple(state.notes))
         used = tuple(each for name in self._names for each in state.observed.get(name, ()))
         last = last_days(state.observed)
         day = min(today, last[1]) if last else today
@@ -158,17 +176,26 @@ class BundleParser:
                 numbers[field] = code
         if self._age is None:
             return
-        age = age_of(patient, self._age, state.observed, today, by_birth_date=state.ages_by_birth_date)
+        age = age_of(
+            patient,
+            self._age,
+            state.observed,
+            today,
+            by_birth_date=state.ages_by_birth_date or state.to_populate,
+            is_of_today=state.to_populate,
+        )
         if isinstance(age, BundleIssue):
             state.issues.append(age)
         else:
             numbers[self._age.field] = age.years
             notes.extend([age.note] if age.note else [])
 
-    def _all_issues(self, state: ParseState, record: bytes, paths: Mapping[str, str]) -> Iterator[ValidationIssue]:
-        """Yield the errors of the Bundle, and those of the fields of its record that could be parsed."""
+    def _all_issues(
+        self, state: ParseState, record: bytes, paths: Mapping[str, str], absent: AbstractSet[str]
+    ) -> Iterator[ValidationIssue]:
+        """Yield the errors of the Bundle, and those of the fields of its record but what is `absent`."""
         yield from (each.issue for each in state.issues)
-        excluded = {each.field for each in state.issues}
+        excluded = {each.field for each in state.issues} | absent
         if state.patient is None:
             excluded |= {self._operation.age, self._operation.gender}
         validated = self._records.validate(record)
@@ -186,7 +213,8 @@ def _add(
     """Add what was parsed to the issues or the fields; a value that was not measured to neither."""
     if isinstance(parsed, ObservedField) and parsed.days and parsed.days[0] > today + _TOMORROW:
         text = f"{parsed.field}: must not be in the future"
-        parsed = bundle_issue(RejectionCode.OUT_OF_RANGE, f"{part.path}.effective", text, parsed.field)
+        path = f"{part.path}.{'authored' if parsed.is_answer else 'effective'}"
+        parsed = bundle_issue(RejectionCode.OUT_OF_RANGE, path, text, parsed.field)
     if isinstance(parsed, BundleIssue):
         issues.append(parsed)
     elif parsed.value is not None:
@@ -194,7 +222,7 @@ def _add(
 
 
 def _subject_issue(part: BundleResource, subject: SentReference | UnsetType, state: ParseState) -> BundleIssue | None:
-    """Return an issue if an Observation has another subject than the Patient; it may have none."""
+    """Return an issue if an Observation or response has another subject than the Patient; it may have none."""
     if state.patient is None or isinstance(subject, UnsetType):
         return None
     if not state.patient.is_referenced_by(subject, part.full_url):

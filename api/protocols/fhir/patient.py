@@ -117,11 +117,12 @@ def age_of(
     today: dt.date,
     *,
     by_birth_date: bool = False,
+    is_of_today: bool = False,
 ) -> Age | BundleIssue:
     """Return the age at the last Observation, of the field of `measure`.
 
     It is that of an Observation, or follows from the date of birth; both must agree. `by_birth_date`: from the date of
-    birth if there are both.
+    birth if there are both. `is_of_today`: what follows from that is the age of today.
     """
     path, born, field = f"{patient.path}.birthDate", patient.resource.birth_date, measure.field
     own = observed.get(field, ())
@@ -137,13 +138,22 @@ def age_of(
             return bundle_issue(RejectionCode.DUPLICATE_FIELD, path, text, field)
         if not by_birth_date:
             return Age(own[0].value)
-    last = last_days(observed)
+    last = None if is_of_today else last_days(observed)
     low, high = ages(birth, last or (today, today))
     if low != high:
         text = f"{field}: birthDate or last Observation date too imprecise; send full dates, or {measure.name}"
         return bundle_issue(RejectionCode.MISSING_VALUE, path, text, field)
-    when = "the date of the last Observation" if last else "the day of this assessment, as no Observation has a date"
+    when = _day_of_age(observed, last, is_of_today=is_of_today)
     return Age(float(low), f"{field} is in completed years on {when}.")
+
+
+def _day_of_age(observed: Mapping[str, Sequence[ObservedField]], last: Days | None, *, is_of_today: bool) -> str:
+    if is_of_today:
+        return "the day of this form"
+    if last is None:
+        return "the day of this assessment, as no Observation has a date"
+    is_answer = any(one.is_answer and one.days and one.days[1] == last[1] for each in observed.values() for one in each)
+    return f"the date of the last Observation{' or answer' if is_answer else ''}"
 
 
 def last_days(observed: Mapping[str, Sequence[ObservedField]]) -> Days | None:

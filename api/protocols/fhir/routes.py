@@ -1,4 +1,4 @@
-"""The operation of the feature table, and `GET /fhir/metadata`: one Bundle in, one RiskAssessment out."""
+"""The operation of the feature table, a Bundle in and a RiskAssessment out, its form, and `GET /fhir/metadata`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Final
@@ -24,12 +25,14 @@ from api.protocols.fhir.bundle import parse_bundle
 from api.protocols.fhir.lenient import LenientParser
 from api.protocols.fhir.lenient_bundle import OpenBundle
 from api.protocols.fhir.parse import BundleParser, ParsedBundle, RefusedBundle
+from api.protocols.fhir.populate import populated
 from api.protocols.fhir.serialize import risk_assessment
 from api.routes.predict import PredictionRoutes
 from api.strict_json import without_bom
 from runtime.settings import Fhir, Settings
 from schemas.codec import decode_score
 from schemas.fhir.mapping import FHIR_TYPE, STRICTNESS, FhirMapping
+from schemas.fhir.questionnaire import questionnaire
 from schemas.fhir.responses import capability_statement, operation_definition
 from scoring.model_manager import ModelManager
 
@@ -41,6 +44,15 @@ _HOST: Final = re.compile(r"[\w.\-]+(?::\d{1,5})?|\[[\da-fA-F:.]+\](?::\d{1,5})?
 _VERSION: Final = re.compile(r"fhirVersion=\"?([0-9.]+)")
 _VERSIONS: Final = {"4.0": "", "4.3": "", "3.0": "STU3", "5.0": "R5"}
 """The versions of FHIR whose elements are read here, and the names of those that are not R4."""
+
+
+class _Sent(msgspec.Struct, frozen=True):
+    """A body, when it had been read, a note on its version of FHIR, and how it is to be read."""
+
+    body: bytes
+    at: dt.datetime
+    version_note: tuple[str, ...]
+    is_lenient: bool
 
 
 class FhirRoutes:
@@ -79,6 +91,8 @@ class FhirRoutes:
             web.post(self._mapping.path, self.assess),
             web.get("/fhir/metadata", self.metadata),
             web.get(self._mapping.definition_path, self.definition),
+            web.get(self._mapping.questionnaire_path, self.questionnaire),
+            web.post(self._mapping.populate_path, self.populate),
         ]
 
     async def metadata(self, request: web.Request) -> web.Response:
@@ -89,23 +103,39 @@ class FhirRoutes:
         """Return the OperationDefinition."""
         return _resource(operation_definition(*self._described, _base_url(request)))
 
+    async def questionnaire(self, request: web.Request) -> web.Response:
+        """Return the form of the feature table."""
+        return _resource(questionnaire(self._mapping, _base_url(request)))
+
+    async def populate(self, request: web.Request) -> web.Response:
+        """Fill the form in with what a Bundle has: 200 with it, 400 or 422 with every error. Nothing is scored."""
+        base = _base_url(request)
+        sent = await self._read(request)
+        parsed = await self._parse(sent, to_populate=True)
+        if isinstance(parsed, RefusedBundle):
+            return operation_outcome.rejected(parsed.issues, (*sent.version_note, *parsed.notes))
+        return _resource(populated(parsed, self._mapping, sent.at, base, sent.version_note))
+
     async def assess(self, request: web.Request) -> web.Response:
         """Score the patient of a Bundle: 200 with a RiskAssessment, 400 or 422 with every error."""
+        sent = await self._read(request)
+        began = time.perf_counter()
+        parsed = await self._parse(sent)
+        if isinstance(parsed, RefusedBundle):
+            await self._predictions.reject(request, sent.body, parsed.issues, time.perf_counter() - began)
+            return operation_outcome.rejected(parsed.issues, (*sent.version_note, *parsed.notes))
+        outcome = await self._predictions.score_record(request, parsed.record)
+        if isinstance(outcome, tuple):
+            notes = (*sent.version_note, *parsed.notes) if sent.is_lenient else ()
+            return operation_outcome.rejected(parsed.issues_of(outcome), notes)
+        parsed = msgspec.structs.replace(parsed, notes=(*parsed.notes, *sent.version_note))
+        return _resource(risk_assessment(parsed, decode_score(outcome), self._manager.scorer, sent.at, self._mapping))
+
+    async def _read(self, request: web.Request) -> _Sent:
         version_note = _check_type(request)
         lenient = _strictness(request, self._fhir) == "lenient"
         body = await self._body(request, lenient=lenient)
-        now, began = self._now(), time.perf_counter()
-        parse = self._parse_lenient if lenient else self._parse_strict
-        parsed = await parse(without_bom(body), now.date())
-        if isinstance(parsed, RefusedBundle):
-            await self._predictions.reject(request, body, parsed.issues, time.perf_counter() - began)
-            return operation_outcome.rejected(parsed.issues, (*version_note, *parsed.notes))
-        outcome = await self._predictions.score_record(request, parsed.record)
-        if isinstance(outcome, tuple):
-            notes = (*version_note, *parsed.notes) if lenient else ()
-            return operation_outcome.rejected(parsed.issues_of(outcome), notes)
-        parsed = msgspec.structs.replace(parsed, notes=(*parsed.notes, *version_note))
-        return _resource(risk_assessment(parsed, decode_score(outcome), self._manager.scorer, now, self._mapping))
+        return _Sent(body, self._now(), version_note, lenient)
 
     async def _body(self, request: web.Request, *, lenient: bool) -> bytes:
         """Return the body, for which memory was reserved, and which was charged."""
@@ -119,20 +149,24 @@ class FhirRoutes:
         self._rate_limit.charge_body(request, len(body))
         return body
 
-    async def _parse_strict(self, body: bytes, today: dt.date) -> ParsedBundle | RefusedBundle:
+    async def _parse(self, sent: _Sent, *, to_populate: bool = False) -> ParsedBundle | RefusedBundle:
+        body, today = without_bom(sent.body), sent.at.date()
+        if sent.is_lenient:
+            return await self._parse_lenient(body, today, to_populate=to_populate)
         parts = await self._slicer.run(parse_bundle, body)
-        return await self._slicer.run(self._strict.parse_resources, parts, today)
+        return await self._slicer.run(partial(self._strict.parse_resources, parts, today, to_populate=to_populate))
 
-    async def _parse_lenient(self, body: bytes, today: dt.date) -> ParsedBundle | RefusedBundle:
+    async def _parse_lenient(self, body: bytes, today: dt.date, *, to_populate: bool) -> ParsedBundle | RefusedBundle:
         """Parse a Bundle in slices; a large one when no other is parsed, as its objects are larger than its body."""
         large = len(body) > _STRICT_LIMIT_BYTES
         timeout = self._settings.batch_timeout_seconds
         async with self._memory_limit.exclusive(timeout) if large else nullcontext():
-            opened = await self._slicer.run(self._lenient.open, body)
+            opened = await self._slicer.run(partial(self._lenient.open, body, to_populate=to_populate))
             if isinstance(opened, OpenBundle):
                 for places in opened.slices():
                     await self._slicer.run(self._lenient.read, opened, places)
-            reading = await self._slicer.run(self._lenient.finish, opened, today)
+            finish = partial(self._lenient.finish, opened, today, to_populate=to_populate)
+            reading = await self._slicer.run(finish)
         return reading.result
 
 

@@ -33,7 +33,8 @@ def test_the_fhir_routes_are_those_of_the_feature_table(tmp_path: Path, name: st
         own = msgspec.structs.replace(own, features=unbound, fhir=None)
     settings = Settings.from_mapping({"HEARTSTREAM_MODEL__PATH": str(write_model_of(own, tmp_path / "model"))})
     application, _ = create_application(settings, Authenticator([]), GracefulShutdown())
-    expected = {"/fhir/metadata", f"/fhir/${name}", f"/fhir/OperationDefinition/{name}"} if name else set()
+    own_paths = {f"/fhir/${name}", f"/fhir/OperationDefinition/{name}", f"/fhir/Questionnaire/{name}"}
+    expected = {"/fhir/metadata", *own_paths, f"/fhir/Questionnaire/{name}/$populate"} if name else set()
     assert {path for path in map(str, openapi.document("1", own)["paths"]) if "fhir" in path} == expected
     resources = {resource.canonical for resource in application.router.resources()}
     assert {path for path in resources if "fhir" in path} == expected

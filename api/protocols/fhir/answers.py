@@ -1,0 +1,168 @@
+"""Reading a QuestionnaireResponse of the form that the feature table has: its answers, as values of fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+from msgspec import UNSET
+
+from api.protocols.fhir.bundle import BundleIssue, BundleResource, bundle_issue
+from api.protocols.fhir.dates import days_of
+from api.protocols.fhir.observations import ObservationParser, ObservedField, ValueElement
+from schemas.errors import RejectionCode
+from schemas.fhir.mapping import ANSWERED, UCUM, FhirMapping, Measure
+from schemas.fhir.requests import (
+    SentAnswer,
+    SentCoding,
+    SentConcept,
+    SentItem,
+    SentObservation,
+    SentQuantity,
+    SentResponse,
+    SentValue,
+)
+
+_UNFINISHED: Final = ("in-progress", "stopped", "entered-in-error")
+_VALUES: Final = tuple(field.name for field in msgspec.structs.fields(SentAnswer) if field.name.startswith("value_"))
+_SAME: Final = {"value_quantity", "value_boolean", "value_integer"}
+"""Types that Observations have as well."""
+_PRESENT: Final = msgspec.Raw(b"null")
+_OTHER_TYPE: Final = SentValue(value_string=_PRESENT)
+_SEVERAL: Final = SentValue(value_string=_PRESENT, value_time=_PRESENT)
+
+
+class Answers(msgspec.Struct, frozen=True):
+    """The answers of a QuestionnaireResponse, and the FHIRPaths of answered questions that are no field."""
+
+    elements: tuple[ValueElement, ...]
+    others: tuple[str, ...]
+
+
+class ResponseParser:
+    """Reads QuestionnaireResponses of the form of a feature table."""
+
+    def __init__(self, mapping: FhirMapping, observations: ObservationParser) -> None:
+        self._mapping = mapping
+        self._observations = observations
+        self._own = {each: mapping.by_code[mapping.system, each] for each in mapping.table.names}
+
+    def is_own(self, canonical: str) -> bool:
+        """Return whether a questionnaire is the form, of any version, whatever name its gateway was called by."""
+        return canonical.partition("|")[0].endswith(self._mapping.questionnaire_path)
+
+    def is_other_version(self, canonical: str) -> bool:
+        """Return whether a response to the form says that it is of another version of the feature table."""
+        _, bar, version = canonical.partition("|")
+        return bool(bar) and version != self._mapping.table.version
+
+    def answers(self, response: SentResponse, path: str) -> Answers:
+        """Return the answers, in the order of the response. Groups may be nested, also in answers."""
+        found: dict[str, list[ValueElement]] = {}
+        others: list[str] = []
+        for item, place in _items(response, path):
+            measure = self._own.get(item.link_id)
+            given = [(number, each) for number, each in enumerate(item.answer) if _has_value(each)]
+            if measure is None:
+                others += [place] if given else []
+                continue
+            for number, answer in given:
+                value = _value(measure, answer, item)
+                element = ValueElement(measure, value, f"{place}.answer[{number}]", is_answer=True)
+                found.setdefault(item.link_id, []).append(element)
+        return Answers(tuple(_last(each) for each in found.values()), tuple(others))
+
+    def parse(self, part: BundleResource, response: SentResponse) -> Iterator[ObservedField | BundleIssue]:
+        """Yield the fields of a response, strictly: it must be completed, and of this form. Others are ignored."""
+        canonical = response.canonical
+        if canonical and not self.is_own(canonical):
+            return
+        if issue := self._issue(response, part.path):
+            yield issue
+            return
+        days = days_of(response.authored) if response.authored else None
+        if response.authored and days is None:
+            yield bundle_issue(RejectionCode.WRONG_TYPE, f"{part.path}.authored", "must be a date")
+            return
+        answers = self.answers(response, part.path)
+        for place in answers.others:
+            text = "is no question of the questionnaire; omit it"
+            yield bundle_issue(RejectionCode.UNKNOWN_FIELD, f"{place}.linkId", text)
+        for element in answers.elements:
+            yield self._observations.value_of(part, element, days)
+
+    def _issue(self, response: SentResponse, path: str) -> BundleIssue | None:
+        if not response.canonical:
+            text = f"must be the URL of the questionnaire, which ends in {self._mapping.questionnaire_path}"
+            return bundle_issue(RejectionCode.MISSING_FIELD, f"{path}.questionnaire", text)
+        if self.is_other_version(response.canonical):
+            text = f"must be of version {self._mapping.table.version} of the questionnaire"
+            return bundle_issue(RejectionCode.IMPOSSIBLE_CODE, f"{path}.questionnaire", text)
+        if response.status not in ANSWERED:
+            text = f"the status must be {' or '.join(ANSWERED)}; omit other QuestionnaireResponses"
+            return bundle_issue(RejectionCode.IMPOSSIBLE_CODE, f"{path}.status", text)
+        if response.modifier_extension is not UNSET or response.implicit_rules is not UNSET:
+            text = "has a modifierExtension or implicitRules, which may change its meaning and are not supported"
+            return bundle_issue(RejectionCode.UNSUPPORTED_CODING, path, text)
+        return None
+
+
+def as_observation(response: SentResponse) -> SentObservation:
+    """Return what an Observation with the answers would say of itself, so that the same rules choose among both."""
+    status = response.status if response.status in _UNFINISHED else ANSWERED.get(response.status, "")
+    return SentObservation(
+        status=status,
+        subject=response.subject,
+        effective_date_time=response.authored,
+        modifier_extension=response.modifier_extension,
+        implicit_rules=response.implicit_rules,
+    )
+
+
+def _items(response: SentResponse, path: str) -> Iterator[tuple[SentItem, str]]:
+    """Yield all items with their FHIRPaths, in their order; without recursion, as a crafted body may nest them."""
+    waiting = [(each, f"{path}.item[{place}]") for place, each in enumerate(response.item)][::-1]
+    while waiting:
+        item, place = waiting.pop()
+        yield item, place
+        inner = [(each, f"{place}.item[{number}]") for number, each in enumerate(item.item)]
+        for position, answer in enumerate(item.answer):
+            inner += [(each, f"{place}.answer[{position}].item[{number}]") for number, each in enumerate(answer.item)]
+        waiting += inner[::-1]
+
+
+def _last(elements: list[ValueElement]) -> ValueElement:
+    return msgspec.structs.replace(elements[-1], is_repeated=len(elements) > 1)
+
+
+def _given(answer: SentAnswer) -> list[str]:
+    return [name for name in _VALUES if getattr(answer, name) is not UNSET]
+
+
+def _has_value(answer: SentAnswer) -> bool:
+    return bool(_given(answer)) or answer.modifier_extension is not UNSET
+
+
+def _value(measure: Measure, answer: SentAnswer, item: SentItem) -> SentValue:
+    """Return an answer as the value of an Observation: a number of a quantity is in the unit of the question."""
+    value = _plain_value(measure, answer)
+    modifier = item.modifier_extension if answer.modifier_extension is UNSET else answer.modifier_extension
+    return msgspec.structs.replace(value, modifier_extension=modifier)
+
+
+def _plain_value(measure: Measure, answer: SentAnswer) -> SentValue:
+    if len(_given(answer)) > 1:
+        return _SEVERAL
+    number = answer.value_decimal if answer.value_integer is UNSET else answer.value_integer
+    if isinstance(number, int | float) and measure.units:
+        return SentValue(value_quantity=SentQuantity(float(number), UCUM, measure.unit))
+    if isinstance(answer.value_coding, SentCoding):
+        return SentValue(value_codeable_concept=SentConcept((answer.value_coding,)))
+    return (
+        _OTHER_TYPE
+        if set(_given(answer)) - _SAME
+        else SentValue(
+            value_quantity=answer.value_quantity, value_boolean=answer.value_boolean, value_integer=answer.value_integer
+        )
+    )
