@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from api.protocols.fhir.latest import PassedOver
+from api.protocols.fhir.latest import ANSWER, PassedOver
 from heartstream.fhir.trial import Trial
 from heartstream.terminal.printable import printable
 
@@ -30,11 +30,16 @@ def render_text(trial: Trial) -> str:
 
 
 def _rows(trial: Trial) -> Iterator[tuple[str, list[str]]]:
-    read = ", ".join(f"{field} {date}" if date else field for field, date in trial.read.items())
+    read = ", ".join(_read(trial, field, date) for field, date in trial.read.items())
     yield "read", [read] if read else []
     yield "passed over", [*map(_of_field, trial.passed_over), *_others(trial)]
     yield "missing", [", ".join(trial.missing)] if trial.missing else []
     yield "error", [f"{each.pointer}: {each.message}" if each.pointer else each.message for each in trial.errors]
+
+
+def _read(trial: Trial, field: str, date: str | None) -> str:
+    dated = f"{field} {date}" if date else field
+    return f"{dated} ({ANSWER})" if field in trial.answered else dated
 
 
 def _of_field(passed: PassedOver) -> str:
@@ -46,7 +51,11 @@ def _counted(dates: tuple[str, ...]) -> list[str]:
 
 
 def _others(trial: Trial) -> Iterator[str]:
-    others = {"Observations of other codes": trial.other_observations, "other resources": trial.other_resources}
+    others = {
+        "Observations of other codes": trial.other_observations,
+        "other resources": trial.other_resources,
+        "answers to other questions": trial.other_answers,
+    }
     if counted := [f"{noun}: {count}" for noun, count in others.items() if count]:
         yield ", ".join(counted)
 

@@ -30,18 +30,20 @@ _SUFFIXES: Final = (".json", ".xml")
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a Bundle.
 
-    `read` has the fields that were read, each with the date of its Observation, None if it has none. A refused Bundle
-    has `errors`, and no risk.
+    `read` has the fields that were read, each with the date of its Observation, None if it has none; those in
+    `answered` are from a QuestionnaireResponse. A refused Bundle has `errors`, and no risk.
     """
 
     file: str
     risk: float | None = None
     interval: tuple[float, float] | None = None
     read: dict[str, str | None] = {}
+    answered: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
     other_observations: int = 0
     other_resources: int = 0
+    other_answers: int = 0
     errors: tuple[ValidationIssue, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -94,10 +96,12 @@ def _trial(path: Path, reading: Reading, score: Score | None = None, errors: Err
         risk=score.risk if score else None,
         interval=(score.interval or None) if score else None,
         read=read,
+        answered=tuple(dict.fromkeys(each.field for each in reading.used if each.is_answer)),
         missing=score.missing if score else (),
         passed_over=reading.passed_over,
         other_observations=reading.other_observations,
         other_resources=reading.other_resources,
+        other_answers=reading.other_answers,
         errors=errors,
         notes=reading.result.notes,
     )

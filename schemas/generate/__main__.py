@@ -10,7 +10,7 @@ from schemas.tables.builtin import UCI_HEART
 
 
 def main() -> None:
-    """Write all documents to `schemas/json/`, and the table of FHIR codes to `docs/fhir.md`."""
+    """Write all documents to `schemas/json/`, the FHIR codes to `docs/fhir.md`, and the form to the examples."""
     documents.FOLDER.mkdir(exist_ok=True)
     for name, document in documents.documents().items():
         (documents.FOLDER / name).write_text(documents.render(document), encoding="utf-8")
@@ -19,7 +19,8 @@ def main() -> None:
     if mapping is not None:
         page = fhir_page.PAGE.read_text(encoding="utf-8")
         fhir_page.PAGE.write_text(fhir_page.render(page, mapping), encoding="utf-8")
-        sys.stdout.write("wrote the codes in docs/fhir.md\n")
+        fhir_page.FORM.write_text(fhir_page.form(mapping), encoding="utf-8")
+        sys.stdout.write("wrote the codes in docs/fhir.md, and its Questionnaire\n")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ _SEVERAL: Final = SentValue(value_string=_PRESENT, value_time=_PRESENT)
 
 
 class Answers(msgspec.Struct, frozen=True):
-    """The answers of a QuestionnaireResponse, and the FHIRPaths of answered questions that are no field."""
+    """The answers of a QuestionnaireResponse, and the FHIRPaths of answered questions that are not fields."""
 
     elements: tuple[ValueElement, ...]
     others: tuple[str, ...]
@@ -87,7 +87,7 @@ class ResponseParser:
             return
         answers = self.answers(response, part.path)
         for place in answers.others:
-            text = "is no question of the questionnaire; omit it"
+            text = "is not a question of the questionnaire; omit it"
             yield bundle_issue(RejectionCode.UNKNOWN_FIELD, f"{place}.linkId", text)
         for element in answers.elements:
             yield self._observations.value_of(part, element, days)

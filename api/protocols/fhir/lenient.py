@@ -24,7 +24,7 @@ from schemas.record_format import RecordFormat
 class Reading(msgspec.Struct, frozen=True):
     """What a Bundle was read as, the Observations used, and what was passed over: by field, and other resources.
 
-    `other_answers` are those of questions that are no field, in QuestionnaireResponses that were read.
+    `other_answers` are those of questions that are not fields, in QuestionnaireResponses that were read.
     """
 
     result: ParsedBundle | RefusedBundle
