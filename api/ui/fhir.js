@@ -7,9 +7,11 @@ import { showProblems } from "./problems.js";
 const SOURCE = "urn:heartstream:fhir:source";
 const UNCHANGED = "the form is unchanged";
 
-/** Return the answer of an item as the form has it. */
-function valueOf({ valueBoolean, valueCoding, valueInteger, valueDecimal }) {
-  return valueBoolean === undefined ? valueCoding?.code ?? valueInteger ?? valueDecimal : Number(valueBoolean);
+/** Return the answer of an item as the form has it: no and yes are the first and the second code of a field. */
+function valueOf(item, table) {
+  const [{ valueBoolean, valueCoding, valueInteger, valueDecimal }] = item.answer;
+  if (valueBoolean === undefined) return valueCoding?.code ?? valueInteger ?? valueDecimal;
+  return table.fields.find(({ name }) => name === item.linkId).codes[Number(valueBoolean)].code;
 }
 
 /** Say where an answer is from: "FHIR, 2025-09-02". */
@@ -75,7 +77,7 @@ export async function fillFromBundle(bundle, form, table) {
   const resource = (wanted) => parameters.parameter.find(({ name }) => name === wanted).resource;
   const items = answered(resource("response").item);
   byId("problems").hidden = true;
-  form.fill(Object.fromEntries(items.map((item) => [item.linkId, valueOf(item.answer[0])])));
+  form.fill(Object.fromEntries(items.map((item) => [item.linkId, valueOf(item, table)])));
   for (const item of items) form.mark(item.linkId, originOf(item));
   const missing = form.unanswered();
   showFilled(items.length, table.fields.length, missing.map(shortName), resource("issues").issue.map(({ details }) => details.text));

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from fhir.resources.bundle import Bundle as R5Bundle
 from fhir.resources.R4B.bundle import Bundle
+from fhir.resources.R4B.questionnaire import Questionnaire
 from fhir.resources.STU3.bundle import Bundle as Stu3Bundle
 
-from api.protocols.fhir import operation_outcome, serialize
+from api.protocols.fhir import operation_outcome, populate, serialize
 from api.protocols.fhir.parse import ParsedBundle, RefusedBundle
 from schemas.fhir.mapping import EXTENSION
 from schemas.generate import fhir_page
@@ -44,11 +45,18 @@ def test_the_table_of_codes_is_that_of_the_feature_table() -> None:
 
 def test_every_url_of_ours_is_documented() -> None:
     """All extensions and code systems that a response can have."""
-    source = Path(serialize.__file__).read_text(encoding="utf-8")
+    source = "".join(Path(each.__file__).read_text(encoding="utf-8") for each in (serialize, populate))
     names = set(re.findall(r"\{EXTENSION\}([a-z-]+)", source))
     documented = set(re.findall(rf"`{EXTENSION}([a-z-]+)`", PAGE))
     assert names == documented - {"heart-disease-risk"}
     assert f"`{operation_outcome.ISSUE_SYSTEM}`" in PAGE
+
+
+def test_the_form_is_that_of_the_feature_table() -> None:
+    """Valid FHIR, written by `python -m schemas.generate`."""
+    committed = fhir_page.FORM.read_text(encoding="utf-8")
+    assert fhir_page.form(UCI_FHIR) == committed
+    assert json.loads(Questionnaire.model_validate_json(committed).model_dump_json()) == json.loads(committed)
 
 
 def test_every_issue_type_is_in_fhirs_value_set() -> None:

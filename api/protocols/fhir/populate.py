@@ -60,7 +60,7 @@ def _item(
 ) -> Json:
     """Return a question with its answer, and where that is from."""
     if feature.is_flag:
-        answer: Json = {"valueBoolean": bool(value)}
+        answer: Json = {"valueBoolean": value == feature.sent[1]}
     elif feature.codes:
         answer = {"valueCoding": option(mapping, feature, value)}
     else:

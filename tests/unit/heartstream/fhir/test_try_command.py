@@ -32,27 +32,28 @@ def test_the_page_shows_its_output(model_dir: Path, capsys: pytest.CaptureFixtur
     (shown,) = re.findall(r"```text\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     assert INTERVAL.sub("", shown).rstrip() == INTERVAL.sub("", output).rstrip()
     assert max(map(len, output.splitlines())) <= 80
-    assert errors == "heartstream: 9 of 15 Bundles scored, 6 refused\n"
+    assert errors == "heartstream: 10 of 17 Bundles scored, 7 refused\n"
 
 
 def test_json_has_everything(model_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One object per line; the notes are those beside the examples, but for the days since."""
     tried(EXAMPLES / "hospitals", "--model", model_dir, "--json")
     found = {each["file"]: each for each in map(json.loads, capsys.readouterr().out.splitlines())}
-    assert len(found) == 15
+    assert len(found) == 17
     for name, trial in found.items():
         notes = (EXAMPLES / "hospitals" / name).with_suffix(".notes").read_text("utf-8").splitlines()
         days = re.compile(r"\d+ days old")
         assert [days.sub("", each) for each in trial["notes"]] == [days.sub("", each) for each in notes]
         assert (trial["risk"] is None) == bool(trial["errors"])
     assert found["laboratory-specimens.json"]["read"]["fbs"] == "2025-03-03"
+    assert found["synthea-with-answers.json"]["answered"] == ["cp", "exang", "thalach"]
     assert "fbs" not in found["laboratory-specimens.json"]["missing"]
 
 
 def test_all_scored_is_success(model_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Files that are no Bundles by their names are not read."""
     assert tried(EXAMPLES / "accepted", "--model", model_dir) == 0
-    assert capsys.readouterr().err == "heartstream: 3 of 3 Bundles scored, 0 refused\n"
+    assert capsys.readouterr().err == "heartstream: 4 of 4 Bundles scored, 0 refused\n"
 
 
 def test_the_lookback_can_be_given(
