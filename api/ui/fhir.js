@@ -44,9 +44,15 @@ async function populate(bundle, path) {
   return [response, await response.json()];
 }
 
-function showFilled(count, total, missing, notes) {
+/** Say how many fields are from the Bundle, and which required ones are open; only a new text is announced. */
+function showProgress(form) {
+  const missing = form.unanswered().map(shortName);
   const rest = missing.length ? `Still to answer: ${joinWords(missing)}.` : "Every required field has an answer.";
-  byId("filled").textContent = `${count} of ${total} fields are filled in from the Bundle. ${rest}`;
+  const text = `${form.markedCount()} of ${form.fields.length} fields are filled in from the Bundle. ${rest}`;
+  if (byId("filled").textContent !== text) byId("filled").textContent = text;
+}
+
+function showNotes(notes) {
   byId("bundle-notes-title").textContent = `What was read and passed over: ${notes.length} notes`;
   byId("bundle-notes-list").replaceChildren(...notes.map((note) => el("li", {}, note)));
   byId("bundle-notes").hidden = false;
@@ -79,9 +85,10 @@ export async function fillFromBundle(bundle, form, table) {
   byId("problems").hidden = true;
   form.fill(Object.fromEntries(items.map((item) => [item.linkId, valueOf(item, table)])));
   for (const item of items) form.mark(item.linkId, originOf(item));
-  const missing = form.unanswered();
-  showFilled(items.length, table.fields.length, missing.map(shortName), resource("issues").issue.map(({ details }) => details.text));
-  if (missing.length) form.inputs.get(missing[0].name).focus.focus();
+  showProgress(form);
+  showNotes(resource("issues").issue.map(({ details }) => details.text));
+  const [open] = form.unanswered();
+  if (open) form.inputs.get(open.name).focus.focus();
   return true;
 }
 
@@ -106,4 +113,5 @@ export function connectBundle(form, table) {
     read(event.dataTransfer.files[0]);
   });
   byId("fields").addEventListener("filled", clearFilled);
+  byId("fields").addEventListener("input", () => { if (byId("filled").textContent) showProgress(form); });
 }

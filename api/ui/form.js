@@ -124,6 +124,11 @@ export class PatientForm {
     node.hidden = false;
   }
 
+  /** Return how many fields still have a value from elsewhere. */
+  markedCount() {
+    return this.fields.filter(({ name }) => !byId(`field-${name}-source`).hidden).length;
+  }
+
   #unmark(node) {
     if (!node) return;
     node.textContent = "";

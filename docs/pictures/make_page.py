@@ -4,7 +4,8 @@
     heartstream train --data flchain.csv --table tests/tables/flchain.toml --output own
     python docs/pictures/make_page.py own
 
-Writes page-score.png, page-live.png and page-model.png; of a model of another feature table, page-own-data.png. Needs
+Writes page-score.png, page-fhir.png, page-live.png and page-model.png; of a model of another feature table,
+page-own-data.png; with --fhir-only, page-fhir.png alone, for which no broker is needed. Needs
 Chromium (Debian: apt install chromium) and the `dev` dependency group.
 """
 
@@ -33,6 +34,7 @@ from schemas.topics import DEAD_LETTERS, PATIENTS, SCORES
 from scoring.model_artifact import load
 
 FOLDER: Final = Path(__file__).parent
+_BUNDLE: Final = FOLDER.parent.parent / "schemas" / "examples" / "fhir" / "v1" / "hospitals" / "synthea-as-it-is.json"
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 _WIDTH, _HEIGHT = 1200, 1120
 _COLOURS: Final = 128
@@ -45,17 +47,24 @@ def main() -> None:
     """Run everything for a good minute and take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="model directory that `heartstream train` wrote")
+    parser.add_argument("--fhir-only", action="store_true", help="write only page-fhir.png")
     asked = parser.parse_args()
     path = next(filter(None, map(shutil.which, _BROWSERS)), None)
     if path is None:
         raise SystemExit(f"none of {', '.join(_BROWSERS)} is installed")
     builtin = is_builtin(load(asked.model).table)
-    with (_streamed if builtin else _served)(asked.model) as url, sync_playwright() as playwright:
+    with (
+        (_streamed if builtin and not asked.fhir_only else _served)(asked.model) as url,
+        sync_playwright() as playwright,
+    ):
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": _WIDTH, "height": _HEIGHT})
         page.goto(url)
-        if builtin:
+        if asked.fhir_only:
+            _take_filled(page)
+        elif builtin:
             _take_score(page, "Little known", "page-score.png")
+            _take_filled(page)
             _take_live(page)
             _take_card(page)
         else:
@@ -109,6 +118,17 @@ def _take_score(page: Page, example: str, name: str) -> None:
     page.wait_for_selector("#risk")
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     _take(page, name)
+
+
+def _take_filled(page: Page) -> None:
+    """Fill the form in from a Bundle without a chest pain type, and answer that."""
+    page.set_input_files("#bundle", _BUNDLE)
+    page.wait_for_selector("#bundle-notes:not([hidden])")
+    page.get_by_role("radio", name="atypical angina").check()
+    page.get_by_role("button", name="Score this patient").click()
+    page.wait_for_selector("#risk")
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    _take(page, "page-fhir.png")
 
 
 def _take_live(page: Page) -> None:

@@ -136,7 +136,7 @@ def test_the_page_works_by_keyboard(visit: Visit) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Low risk"
     page.keyboard.press("Enter")
-    for _ in range(3):
+    for _ in range(4):
         page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "field-age"
     page.keyboard.press("Enter")
