@@ -119,7 +119,11 @@ def _bundles() -> Iterator[Body]:
     coding = {"coding": [{"system": "http://loinc.org", "code": "2093-3"}]}
     quantity = {"value": 200, "system": "http://unitsofmeasure.org", "code": "mg/dL"}
     observation: dict[str, Any] = {"resourceType": "Observation", "status": "final", "code": coding}
+    answered = [{"linkId": "cp", "answer": [{"valueInteger": 1}]}] * 20
+    form = "https://a.example/fhir/Questionnaire/heart-disease-risk"
+    response = {"resourceType": "QuestionnaireResponse", "status": "completed", "questionnaire": form}
     entries: Mapping[str, object] = {
+        "responses": {"resource": {**response, "item": answered}},
         "observations": {"resource": {**observation, "valueQuantity": quantity}},
         "observations without a value": {"resource": observation},
         "patients": {"resource": {"resourceType": "Patient", "id": "x", "birthDate": "1960-01-01", "gender": "male"}},

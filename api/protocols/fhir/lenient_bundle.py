@@ -218,6 +218,9 @@ class BundleReader:
         is_other = self._responses.is_other_version(response.canonical)
         reason = "as it is of another version of the questionnaire" if is_other else ""
         answers = self._responses.answers(response, path)
+        if isinstance(answers, BundleIssue):
+            opened.issues.append(answers)
+            return
         opened.other_answers += len(answers.others)
         opened.candidates += [
             Candidate(part, observation, each, response.authored, when, reason) for each in answers.elements

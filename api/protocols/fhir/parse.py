@@ -121,11 +121,10 @@ class BundleParser:
                 for parsed in [issue] if issue else self._observations.parse(part, part.resource):
                     _add(parsed, part, state.issues, found, today)
             elif isinstance(part.resource, SentResponse):
-                for parsed in self._responses.parse(part, part.resource):
-                    issue = _subject_issue(part, part.resource.subject, state)
-                    _add(issue or parsed, part, state.issues, found, today)
-                    if issue:
-                        break
+                answers = [*self._responses.parse(part, part.resource)]
+                issue = _subject_issue(part, part.resource.subject, state) if answers else None
+                for parsed in [issue] if issue else answers:
+                    _add(parsed, part, state.issues, found, today)
         for field, observed in found.items():
             if len({each.value for each in observed}) > 1:
                 what = "Observations or answers" if any(each.is_answer for each in observed) else "Observations"

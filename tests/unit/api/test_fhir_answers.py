@@ -235,6 +235,15 @@ def test_all_issues_of_all_responses_are_in_one_answer() -> None:
     assert sorted(code for code, _ in issues(read(*parts))) == ["duplicate_field", "unsupported_coding", "wrong_type"]
 
 
+def test_a_response_has_a_limit_of_items() -> None:
+    """Each takes time, and a form has as many as the table has fields."""
+    most = response(*[{"linkId": "g"}] * 999, ASKED)
+    assert fields(read(*without("cp", most)))["cp"] == 2
+    parts = [*COMPLETE, response(*[{"linkId": "g"}] * 1_000, ASKED)]
+    assert issues(read(*parts)) == [("too_large", f"{PLACE}.item")]
+    assert parsed_issues(unchecked(*parts)) == [("too_large", f"{PLACE}.item")]
+
+
 @given(JSON_VALUES)
 def test_any_item_is_read_or_an_issue(value: Any) -> None:
     """No reading fails, and no message has a value or a name of the decoder's types."""
