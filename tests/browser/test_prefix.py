@@ -22,13 +22,15 @@ def prefixed(browser, gateway: Child) -> Iterator[tuple[Visit, list[str]]]:
 
 @pytest.mark.parametrize("entry", ["", "../hs"])
 def test_the_page_works_below_a_prefix(prefixed: tuple[Visit, list[str]], entry: str) -> None:
-    """Form, score, model card and live view work, and no request leaves the prefix."""
+    """Form, score, FHIR, model card and live view work, and no request leaves the prefix."""
     visit, outside = prefixed
     visit.page.goto(visit.url + entry)
     visit.page.wait_for_selector(READY)
     visit.page.get_by_role("button", name="High risk").click()
     visit.page.get_by_role("button", name="Score this patient").click()
     visit.page.wait_for_selector("#risk")
+    visit.page.set_input_files("#bundle", "schemas/examples/fhir/v1/hospitals/synthea-as-it-is.json")
+    visit.page.wait_for_selector("#bundle-notes:not([hidden])")
     visit.page.get_by_role("tab", name="Model card").click()
     visit.page.wait_for_selector("#card h3")
     visit.page.get_by_role("tab", name="Live stream").click()

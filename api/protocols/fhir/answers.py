@@ -14,6 +14,7 @@ from api.protocols.fhir.observations import ObservationParser, ObservedField, Va
 from schemas.errors import RejectionCode
 from schemas.fhir.mapping import ANSWERED, UCUM, FhirMapping, Measure
 from schemas.fhir.requests import (
+    Optional,
     SentAnswer,
     SentCoding,
     SentConcept,
@@ -28,7 +29,7 @@ _MAX_ITEMS: Final = 1_000
 """Of a response. A form has as many as the table has fields; those of 10,000 would take 40 ms."""
 _UNFINISHED: Final = ("in-progress", "stopped", "entered-in-error")
 _VALUES: Final = tuple(field.name for field in msgspec.structs.fields(SentAnswer) if field.name.startswith("value_"))
-_SAME: Final = {"value_quantity", "value_boolean", "value_integer"}
+_SAME: Final[frozenset[str]] = frozenset({"value_quantity", "value_boolean", "value_integer"})
 """Types that Observations have as well."""
 _PRESENT: Final = msgspec.Raw(b"null")
 _OTHER_TYPE: Final = SentValue(value_string=_PRESENT)
@@ -61,19 +62,19 @@ class ResponseParser:
 
     def answers(self, response: SentResponse, path: str) -> Answers | BundleIssue:
         """Return the answers, in the order of the response. Groups may be nested, also in answers."""
-        found: dict[str, list[tuple[SentItem, int, str]]] = {}
+        found: dict[str, list[tuple[_Placed, int]]] = {}
         others: list[str] = []
-        for count, (item, place) in enumerate(_items(response, path)):
+        for count, placed in enumerate(_items(response, path)):
             if count == _MAX_ITEMS:
                 text = f"too many items: at most {_MAX_ITEMS}"
                 return bundle_issue(RejectionCode.TOO_LARGE, f"{path}.item", text)
-            measure = self._own.get(item.link_id)
-            if measure is None:
-                others += [place] if item.answer else []
+            item = placed.item
+            if item.link_id not in self._own:
+                others += [placed.path] if item.answer else []
                 continue
             for number, answer in enumerate(item.answer):
                 if _has_value(answer):
-                    found.setdefault(item.link_id, []).append((item, number, place))
+                    found.setdefault(item.link_id, []).append((placed, number))
         elements = (_element(self._own[link_id], given) for link_id, given in found.items())
         return Answers(tuple(elements), tuple(others))
 
@@ -127,23 +128,50 @@ def as_observation(response: SentResponse) -> SentObservation:
     )
 
 
-def _items(response: SentResponse, path: str) -> Iterator[tuple[SentItem, str]]:
-    """Yield all items with their FHIRPaths, in their order; without recursion, as a crafted body may nest them."""
-    waiting = [(each, f"{path}.item[{place}]") for place, each in enumerate(response.item)][::-1]
+class _Placed(msgspec.Struct, frozen=True):
+    """An item, its FHIRPath, and a modifierExtension of it or of what it is inside."""
+
+    item: SentItem
+    path: str
+    modifier: Optional
+
+    def inner(self) -> Iterator[_Placed]:
+        """Yield the items of a group, and those inside of answers."""
+        for place, each in enumerate(self.item.item):
+            yield _placed(each, f"{self.path}.item[{place}]", self.modifier)
+        for number, answer in enumerate(self.item.answer):
+            modifier = _first(answer.modifier_extension, self.modifier)
+            for place, each in enumerate(answer.item):
+                yield _placed(each, f"{self.path}.answer[{number}].item[{place}]", modifier)
+
+
+def _placed(item: SentItem, path: str, outer: Optional) -> _Placed:
+    return _Placed(item, path, _first(item.modifier_extension, outer))
+
+
+def _first(inner: Optional, outer: Optional) -> Optional:
+    return outer if inner is UNSET else inner
+
+
+def _items(response: SentResponse, path: str) -> Iterator[_Placed]:
+    """Yield all items in their order; without recursion, as a crafted body may nest them."""
+    waiting = [_placed(each, f"{path}.item[{place}]", UNSET) for place, each in enumerate(response.item)][::-1]
     while waiting:
-        item, place = waiting.pop()
-        yield item, place
-        inner = [(each, f"{place}.item[{number}]") for number, each in enumerate(item.item)]
-        for position, answer in enumerate(item.answer):
-            inner += [(each, f"{place}.answer[{position}].item[{number}]") for number, each in enumerate(answer.item)]
-        waiting += inner[::-1]
+        placed = waiting.pop()
+        yield placed
+        waiting += [*placed.inner()][::-1]
 
 
-def _element(measure: Measure, given: Sequence[tuple[SentItem, int, str]]) -> ValueElement:
-    """Return the last answer of a question, which is an error if it is not the only one."""
-    item, number, place = given[-1]
-    value = _value(measure, item.answer[number], item)
-    return ValueElement(measure, value, f"{place}.answer[{number}]", len(given) > 1, is_answer=True)
+def _element(measure: Measure, given: Sequence[tuple[_Placed, int]]) -> ValueElement:
+    """Return the last answer of a question, which is an error if it is not the only one.
+
+    A number of a quantity is in the unit of the question.
+    """
+    placed, number = given[-1]
+    answer = placed.item.answer[number]
+    modifier = _first(answer.modifier_extension, placed.modifier)
+    value = msgspec.structs.replace(_value(measure, answer), modifier_extension=modifier)
+    return ValueElement(measure, value, f"{placed.path}.answer[{number}]", len(given) > 1, is_answer=True)
 
 
 def _given(answer: SentAnswer) -> list[str]:
@@ -154,25 +182,17 @@ def _has_value(answer: SentAnswer) -> bool:
     return bool(_given(answer)) or answer.modifier_extension is not UNSET
 
 
-def _value(measure: Measure, answer: SentAnswer, item: SentItem) -> SentValue:
-    """Return an answer as the value of an Observation: a number of a quantity is in the unit of the question."""
-    value = _plain_value(measure, answer)
-    modifier = item.modifier_extension if answer.modifier_extension is UNSET else answer.modifier_extension
-    return msgspec.structs.replace(value, modifier_extension=modifier)
-
-
-def _plain_value(measure: Measure, answer: SentAnswer) -> SentValue:
-    if len(_given(answer)) > 1:
+def _value(measure: Measure, answer: SentAnswer) -> SentValue:
+    given = _given(answer)
+    if len(given) > 1:
         return _SEVERAL
     number = answer.value_decimal if answer.value_integer is UNSET else answer.value_integer
     if isinstance(number, int | float) and measure.units:
         return SentValue(value_quantity=SentQuantity(float(number), UCUM, measure.unit))
     if isinstance(answer.value_coding, SentCoding):
         return SentValue(value_codeable_concept=SentConcept((answer.value_coding,)))
-    return (
-        _OTHER_TYPE
-        if set(_given(answer)) - _SAME
-        else SentValue(
-            value_quantity=answer.value_quantity, value_boolean=answer.value_boolean, value_integer=answer.value_integer
-        )
+    if not _SAME.issuperset(given):
+        return _OTHER_TYPE
+    return SentValue(
+        value_quantity=answer.value_quantity, value_boolean=answer.value_boolean, value_integer=answer.value_integer
     )

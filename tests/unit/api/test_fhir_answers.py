@@ -115,6 +115,20 @@ def test_groups_may_be_nested() -> None:
 
 
 @pytest.mark.parametrize(
+    "outer",
+    [
+        {"linkId": "g", "item": [{"linkId": "h", "item": [ASKED]}], "modifierExtension": [{"url": "urn:x"}]},
+        item("smoker", {"valueBoolean": True, "item": [ASKED], "modifierExtension": [{"url": "urn:x"}]}),
+        {**ASKED, "modifierExtension": [{"url": "urn:x"}]},
+    ],
+)
+def test_what_modifies_a_group_modifies_its_answers(outer: Json) -> None:
+    """A modifierExtension may change the meaning of all that is inside."""
+    reading = read(*without("cp", response(outer)))
+    assert [code for code, _ in issues(reading)] == ["unsupported_coding"]
+
+
+@pytest.mark.parametrize(
     ("authored", "observed", "expected"),
     [
         ("2024-03-20", "2024-03-15", 150),
