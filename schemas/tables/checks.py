@@ -247,10 +247,11 @@ def _fhir(table: FeatureTable) -> Iterator[Problem]:
 def _fhir_feature(feature: Feature, *, is_sent: bool) -> Iterator[tuple[str, str]]:
     codes = (units for each in feature.fhir for units in (each.units, each.other_units))
     maps = [feature.ucum, feature.other_units, *codes]
-    if any(not 0 < factor < inf for units in maps if units is not UNSET for factor in units.values()):
+    has_invalid = any(not 0 < factor < inf for units in maps if units is not UNSET for factor in units.values())
+    if has_invalid:
         yield "ucum" if feature.ucum else "fhir", "a factor must be greater than 0"
     if feature.kind is Kind.QUANTITY:
-        if is_sent and 1 not in feature.ucum.values():
+        if is_sent and not has_invalid and 1 not in feature.ucum.values():
             yield "name", "FHIR needs ucum = { unit = 1 } for a quantity, with the UCUM code of its unit"
         if any(each.above is not None for each in feature.fhir):
             yield "fhir", "only a field with the codes 0 and 1 can say whether a quantity is above a limit"

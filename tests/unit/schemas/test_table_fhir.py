@@ -80,6 +80,7 @@ def test_keys_that_are_not_used_are_not_in_the_canonical_form() -> None:
             "t.toml:19: age: only a field with the codes 0 and 1 can",
         ),
         ('"1558-6"', '"30525-0"', "t.toml:19: age: the code 30525-0 is listed more than once"),
+        ('ucum = { "a" = 1 }', 'ucum = { "mo" = 12 }', "t.toml:14: age: FHIR needs ucum = { unit = 1 } for a quantity"),
         ('M = "male" }', 'M = "male" }\nucum = { "1" = 1 }', "t.toml:25: sex: only a quantity has units"),
         ('M = "male" }', 'M = "male" }\nother_units = { "1" = 1 }', "t.toml:25: sex: only a quantity has units"),
         (
