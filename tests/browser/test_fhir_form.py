@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from heartstream.demo.processes import Child, predict
 from tests.browser.accessible import violations
-from tests.browser.test_other_tables import serving, visiting
+from tests.browser.serving import serving, visiting
 from tests.browser.visit import Visit
 from tests.support.other_tables import table
 

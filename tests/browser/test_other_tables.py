@@ -4,39 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from heartstream.demo.processes import Child, predict, running
-from runtime.ports import free_port
+from heartstream.demo.processes import Child, predict
 from schemas.tables.feature_table import Feature, FeatureTable, Kind
 from tests.browser.accessible import violations
-from tests.browser.visit import Visit
-from tests.support.other_tables import table, write_model_of
+from tests.browser.serving import serving, visiting
+from tests.support.other_tables import table
 
 SENT = {"age": 71, "sex": "M", "sample_yr": 1997, "kappa": 1.91, "lambda": None, "flc_grp": 7, "mgus": "no"}
-
-
-@contextmanager
-def serving(own: FeatureTable, folder: Path) -> Iterator[Child]:
-    """Run a gateway with a small model of the table."""
-    port = free_port()
-    model = write_model_of(own, folder / "model")
-    settings = {"HEARTSTREAM_MODEL__PATH": str(model), "HEARTSTREAM_GATEWAY__PORT": str(port)}
-    with running("gateway", settings, f"http://127.0.0.1:{port}", folder / "gateway.log") as child:
-        child.await_ready()
-        yield child
-
-
-@contextmanager
-def visiting(browser, gateway: Child) -> Iterator[Visit]:
-    context = browser.new_context()
-    visit = Visit(context.new_page(), gateway.url)
-    visit.open()
-    yield visit
-    context.close()
 
 
 @pytest.fixture(scope="module")

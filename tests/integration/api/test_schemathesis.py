@@ -10,19 +10,20 @@ from pathlib import Path
 import pytest
 
 from heartstream.demo.processes import Child
-from tests.support.fhir_bundles import OPERATION
+from tests.support.fhir_bundles import OPERATION, UCI_FHIR
 
 ROOT = Path(__file__).parents[3]
+POPULATE = UCI_FHIR.populate_path
 
 
 @pytest.mark.parametrize(
     "choice",
     [
-        ["--exclude-path", "/predict/batch", "--exclude-path", OPERATION],
+        ["--exclude-path", "/predict/batch", "--exclude-path", OPERATION, "--exclude-path", POPULATE],
         # A bad record among many has its issues in its place: the request as a whole is not refused.
         ["--include-path", "/predict/batch", "--exclude-checks", "negative_data_rejection"],
         # OpenAPI says what a Bundle is, not which findings make a record of it.
-        ["--include-path", OPERATION, "--exclude-checks", "positive_data_acceptance"],
+        ["--include-path", OPERATION, "--include-path", POPULATE, "--exclude-checks", "positive_data_acceptance"],
     ],
     ids=["all-but-batch", "batch", "fhir"],
 )
