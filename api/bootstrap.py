@@ -28,6 +28,7 @@ from api.protocols.fhir.routes import FhirRoutes
 from api.protocols.inference import RowScorer
 from api.protocols.mlflow import MlflowRoutes
 from api.protocols.open_inference import OpenInferenceRoutes
+from api.protocols.smart import SmartLaunch
 from api.routes import api_docs, status
 from api.routes.predict import PredictionRoutes
 from api.security.auth import ApiKeys, Authenticator, Certificates, Credentials, caller_name
@@ -112,7 +113,7 @@ def _routes(
     yield from status.health_routes(health)
     table = manager.compiled.table
     yield from api_docs.routes(table)
-    yield from ui.routes(table, live=settings.live)
+    yield from ui.routes(table, SmartLaunch.of(all_settings.smart, table), live=settings.live)
     rows = RowScorer(manager, scorer, slicer)
     yield from OpenInferenceRoutes(rows, health).routes()
     yield from MlflowRoutes(rows, health).routes()

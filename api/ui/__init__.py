@@ -1,7 +1,8 @@
 """The web page at `/`: score a patient, watch the stream, read the model card.
 
 The files in this folder are served as they are: plain HTML, CSS and JavaScript without a build step. The page loads
-nothing from other servers, and its policy allows no inline script or style.
+nothing from other servers, and its policy allows no inline script or style. It contacts only this gateway, and the
+servers from which it may be launched (SMART App Launch).
 """
 
 from __future__ import annotations
@@ -13,27 +14,33 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from api.protocols.smart import SmartLaunch
 from api.responses import static_response
 from schemas.fhir.mapping import FhirMapping
 from schemas.tables.feature_table import Feature, FeatureTable
 
 _FOLDER: Final = Path(__file__).parent
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src {origins}; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
-_HEADERS: Final = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
 
 
-def routes(table: FeatureTable, *, live: bool) -> Iterator[web.RouteDef]:
+def routes(table: FeatureTable, smart: SmartLaunch, *, live: bool) -> Iterator[web.RouteDef]:
     """Yield the routes of the page, its files and its data. `live` enables the live stream."""
-    yield web.get("/", static_response((_FOLDER / "index.html").read_bytes(), "text/html", _HEADERS))
+    policy = _POLICY.format(origins=" ".join(("'self'", *smart.origins)))
+    headers = {"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"}
+    page = static_response((_FOLDER / "index.html").read_bytes(), "text/html", headers)
+    yield web.get("/", page)
+    if smart.issuers:
+        yield web.get("/launch", page)
     for path in sorted(_FOLDER.iterdir()):
         if path.suffix in _TYPES:
-            yield web.get(f"/page/{path.name}", static_response(path.read_bytes(), _TYPES[path.suffix], _HEADERS))
-    yield web.get("/fields", static_response(msgspec.json.encode(fields(table)), "application/json", _HEADERS))
-    yield web.get("/stream", static_response(msgspec.json.encode({"live": live}), "application/json", _HEADERS))
+            yield web.get(f"/page/{path.name}", static_response(path.read_bytes(), _TYPES[path.suffix], headers))
+    data = {"/fields": fields(table), "/stream": {"live": live}, "/smart": smart}
+    for name, content in data.items():
+        yield web.get(name, static_response(msgspec.json.encode(content), "application/json", headers))
 
 
 def fields(table: FeatureTable) -> dict[str, Any]:

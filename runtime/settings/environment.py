@@ -11,7 +11,7 @@ import msgspec
 
 from runtime.settings.base import PREFIX
 from runtime.settings.checks import incomplete, is_protective, topic_problems
-from runtime.settings.gateway import Audit, Auth, Fhir, Gateway
+from runtime.settings.gateway import Audit, Auth, Fhir, Gateway, Smart
 from runtime.settings.kafka import EmbeddedKafka, Kafka, SchemaRegistry, Topics
 from runtime.settings.model import Challenger, Drift, Model, Score
 from runtime.settings.telemetry import Telemetry, Tracing
@@ -34,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True):
     drift: Drift = Drift()
     gateway: Gateway = Gateway()
     fhir: Fhir = Fhir()
+    smart: Smart = Smart()
     auth: Auth = Auth()
     audit: Audit = Audit()
     telemetry: Telemetry = Telemetry()

@@ -77,6 +77,22 @@ class Fhir(msgspec.Struct, frozen=True):
     body_limit_bytes: Count = 10_485_760
 
 
+class Smart(msgspec.Struct, frozen=True):
+    """Launch of the web page from EHRs by SMART App Launch, which docs/smart.md describes. If unset, it is off.
+
+    `client_id` is what the EHR's authorization server calls the page, a public client. `issuers` lists the FHIR base
+    URLs that it may be launched by and read patients from (such as `https://ehr.example.org/fhir`, comma-separated;
+    http only for this machine). `token_origins` lists the origins of their token endpoints, if these differ from those
+    of the issuers (such as `https://login.example.org`). `scopes` are requested besides `launch` or `launch/patient`;
+    if it is empty, `openid fhirUser` and `patient/*.rs`, or `patient/*.read` of a server that knows only SMART 1.
+    """
+
+    client_id: str = ""
+    issuers: str = ""
+    token_origins: str = ""
+    scopes: str = ""
+
+
 class Auth(msgspec.Struct, frozen=True):
     """Authentication of gateway callers. If nothing is set, access is open. Health is always open.
 

@@ -53,9 +53,16 @@ def test_no_response_with_a_patient_may_be_cached(gateway: Child) -> None:
     assert (b"Cache-Control: no-store\r\n" in raw, b"X-Content-Type-Options: nosniff\r\n" in raw) == (True, True)
 
 
+def test_no_ehr_can_launch_the_page_by_default(gateway: Child) -> None:
+    """Without settings there is no launch URL, and the page may contact only its own origin."""
+    assert ask(gateway, "GET", "/launch?iss=https://ehr.example/fhir&launch=x").status == 404
+    assert (ask(gateway, "GET", "/smart").json["issuers"], ask(gateway, "GET", "/smart").json["origins"]) == ([], [])
+    assert "connect-src 'self'; " in ask(gateway, "GET", "/").headers["Content-Security-Policy"]
+
+
 def test_static_responses_may_be_cached(gateway: Child) -> None:
     """Static files contain no patient data; browsers revalidate them."""
-    for path in ("/", "/page/page.js", "/fields", "/docs", "/openapi.json"):
+    for path in ("/", "/page/page.js", "/fields", "/smart", "/docs", "/openapi.json"):
         found = ask(gateway, "GET", path).headers
         assert (found["Cache-Control"], found["X-Content-Type-Options"]) == ("no-cache", "nosniff")
 
