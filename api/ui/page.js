@@ -2,11 +2,13 @@
 
 import { showCard } from "./card.js";
 import { byId, el, json } from "./dom.js";
+import { connectEhr } from "./ehr.js";
 import { connectBundle } from "./fhir.js";
 import { PatientForm } from "./form.js";
 import { LiveView } from "./live.js";
 import { showProblems } from "./problems.js";
 import { announcement, renderScore } from "./result.js";
+import { takeRedirect } from "./smart.js";
 
 const TABS = ["score", "live", "model"];
 let live = null;
@@ -116,9 +118,10 @@ function connectForm(form, table, model) {
 }
 
 async function start() {
+  const redirect = takeRedirect();
   connectTabs();
   try {
-    const [table, model] = await Promise.all([json("fields"), json("model")]);
+    const [table, model, smart] = await Promise.all([json("fields"), json("model"), json("smart")]);
     const form = new PatientForm(byId("fields"), table, model.training_range);
     connectForm(form, table, model);
     connectBundle(form, table);
@@ -127,6 +130,7 @@ async function start() {
     live = new LiveView(model.threshold);
     if (!byId("live").hidden) live.start();
     document.documentElement.dataset.ready = "yes";
+    if (smart.issuers.length) await connectEhr(smart, redirect, form, table);
   } catch {
     showProblems("Unexpected response from the gateway; reload this page later.", []);
   }
