@@ -1,0 +1,64 @@
+"""Takes the picture of the page after a launch by an EHR, with a real FHIR server, in a real browser without a screen.
+
+    heartstream train --output model && python docs/pictures/make_smart.py model
+
+Writes smart-launch.png. Needs Chromium, Java 17, Maven and the `dev` dependency group. The patient is invented.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from tests.browser.browsers import BROWSERS
+from tests.browser.launches import serving_ehr
+from tests.support.ehr_patients import PATIENT, observations, patients
+from tests.support.fhir_server import running_fhir_server
+
+_PATH: Final = Path(__file__).parent / "smart-launch.png"
+_WIDTH, _HEIGHT = 1200, 1120
+_COLOURS: Final = 128
+
+
+def main() -> None:
+    """Run gateway, EHR and FHIR server; launch the page, answer what is missing, score, and take the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="model directory that `heartstream train` wrote")
+    asked = parser.parse_args()
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    with (
+        running_fhir_server() as fhir,
+        tempfile.TemporaryDirectory() as logs,
+        serving_ehr(asked.model, Path(logs), fhir.url) as (gateway, ehr),
+        sync_playwright() as playwright,
+    ):
+        for resource in (*patients(), *observations()):
+            fhir.put(resource)
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": _WIDTH, "height": _HEIGHT})
+        page.goto(ehr.launch_url(gateway.url, PATIENT))
+        _take(page)
+        browser.close()
+
+
+def _take(page: Page) -> None:
+    page.wait_for_selector("#ehr-patient:visible")
+    page.get_by_role("radiogroup", name="Chest pain").get_by_label("typical angina", exact=True).check()
+    page.get_by_role("button", name="Score this patient").click()
+    page.wait_for_selector("#risk")
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    page.screenshot(path=_PATH, animations="disabled")
+    with Image.open(_PATH) as whole:
+        whole.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(_PATH, optimize=True)
+    sys.stdout.write(f"wrote {_PATH.name}\n")
+
+
+if __name__ == "__main__":
+    main()
