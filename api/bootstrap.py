@@ -24,6 +24,7 @@ from api.limits.rate_limit import RateLimit
 from api.limits.record_size import RecordSize
 from api.limits.time_slices import TimeSlicer
 from api.middleware import request_middleware
+from api.protocols.cds_hooks.routes import CdsHooksRoutes
 from api.protocols.fhir.routes import FhirRoutes
 from api.protocols.inference import RowScorer
 from api.protocols.mlflow import MlflowRoutes
@@ -33,6 +34,7 @@ from api.routes import api_docs, status
 from api.routes.predict import PredictionRoutes
 from api.security.auth import ApiKeys, Authenticator, Certificates, Credentials, caller_name
 from api.security.browser_policy import ANY_HOST, BrowserPolicy, parse_hosts, parse_origins
+from api.security.cors import CorsHeaders
 from api.tracing import tracing_middleware
 from runtime import settings as configured
 from runtime.health import Health
@@ -40,6 +42,7 @@ from runtime.model_reload import ModelReloader, emit_model_loaded, emit_model_wi
 from runtime.periodic import PeriodicCall, periodic_drift_report
 from runtime.settings import Settings
 from runtime.tracing.setup import open_tracing
+from schemas.cds_hooks.service import SERVICES
 from schemas.errors import SettingsError
 from scoring.model_manager import ModelManager, UpdateFinder
 from scoring.model_source import ModelSource
@@ -68,8 +71,11 @@ def create_application(
             request_middleware(authenticator, policy, rate_limit, memory_limit, shutdown),
         ]
     )
-    application.add_routes(_routes(settings, manager, health, audit, rate_limit, memory_limit))
+    cors = CorsHeaders(policy, SERVICES) if settings.cds_hooks.enabled else None
+    application.add_routes(_routes(settings, manager, health, audit, rate_limit, memory_limit, cors))
     application.on_response_prepare.append(shutdown.prepare_response)
+    if cors is not None:
+        application.on_response_prepare.append(cors.prepare_response)
     application.on_cleanup.extend(_on_cleanup(each.close) for each in (audit, tracing) if each is not None)
     application.cleanup_ctx.append(_in_background(periodic_drift_report(manager.drift)))
     if reloader is not None:
@@ -99,8 +105,9 @@ def _routes(
     audit: AuditTrail | None,
     rate_limit: RateLimit,
     memory_limit: MemoryLimit,
+    cors: CorsHeaders | None,
 ) -> Iterator[web.AbstractRouteDef]:
-    """Yield all routes but that of the live view."""
+    """Yield all routes but that of the live view; with `cors`, those of CDS Hooks as well."""
     settings, slicer = all_settings.gateway, TimeSlicer()
     size = RecordSize.of(manager.compiled.records, manager.scorer.details.reasons)
     scorer = BatchScorer(manager, rate_limit, audit, settings, slicer, memory_limit, size)
@@ -112,14 +119,17 @@ def _routes(
     yield from status.ModelRoutes(manager).routes()
     yield from status.health_routes(health)
     table = manager.compiled.table
-    yield from api_docs.routes(table)
+    yield from api_docs.routes(table, cds_hooks=cors is not None)
     yield from ui.routes(table, SmartLaunch.of(all_settings.smart, table), live=settings.live)
     rows = RowScorer(manager, scorer, slicer)
     yield from OpenInferenceRoutes(rows, health).routes()
     yield from MlflowRoutes(rows, health).routes()
     if table.fhir is not None:
         now = partial(dt.datetime.now, dt.UTC)
-        yield from FhirRoutes(predictions, manager, rate_limit, all_settings, slicer, memory_limit, now).routes()
+        shared = predictions, manager, rate_limit, all_settings, slicer, memory_limit, now
+        yield from FhirRoutes(*shared).routes()
+        if cors is not None:
+            yield from CdsHooksRoutes(*shared).routes(cors)
 
 
 def _check_kafka_options(settings: Settings) -> None:
@@ -187,7 +197,7 @@ def _self_check(manager: ModelManager) -> Callable[[], str | None]:
     return problem
 
 
-def new_authenticator(settings: configured.Auth) -> Authenticator:
+def new_authenticator(settings: configured.Auth, cds_hooks: configured.CdsHooks) -> Authenticator:
     """Create the authenticator. Raises SettingsError."""
     credentials: list[Credentials] = []
     if settings.api_keys:
@@ -195,6 +205,8 @@ def new_authenticator(settings: configured.Auth) -> Authenticator:
     token = (settings.token_issuer, settings.token_audience, settings.token_keys_url)
     if any(token):
         credentials.append(_new_jwt_tokens(*token))
+    if cds_hooks.issuers:
+        credentials.append(_new_cds_client_tokens(cds_hooks))
     if settings.tls_client_ca:
         credentials.append(Certificates(is_only_method=not credentials))
     return Authenticator(credentials)
@@ -210,6 +222,14 @@ def _new_jwt_tokens(issuer: str, audience: str, url: str) -> Credentials:
     except ImportError as error:
         raise SettingsError(("HEARTSTREAM_AUTH__TOKEN_*: tokens need pip install 'heartstream[auth]'",)) from error
     return JwtTokens(issuer, audience, lambda: fetch_key_set(url))
+
+
+def _new_cds_client_tokens(settings: configured.CdsHooks) -> Credentials:
+    try:
+        from api.security.cds_clients import cds_client_tokens  # noqa: PLC0415  # an extra
+    except ImportError as error:
+        raise SettingsError(("HEARTSTREAM_CDS_HOOKS__ISSUERS: tokens need pip install 'heartstream[auth]'",)) from error
+    return cds_client_tokens(settings)
 
 
 def new_audit(settings: configured.Audit, kafka: configured.Kafka) -> AuditTrail | None:

@@ -34,7 +34,8 @@ def run(settings: Settings) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logs.configure(settings.telemetry)
     events.ProcessStarted("gateway", version("heartstream")).emit()
-    authenticator, tls, shutdown = new_authenticator(settings.auth), new_tls(settings.auth), GracefulShutdown()
+    authenticator = new_authenticator(settings.auth, settings.cds_hooks)
+    tls, shutdown = new_tls(settings.auth), GracefulShutdown()
     application, health = create_application(settings, authenticator, shutdown)
     telemetry = None
     if settings.gateway.metrics_port:

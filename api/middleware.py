@@ -45,7 +45,7 @@ def request_middleware(
         try:
             if not route.is_public:
                 policy.check(request)
-                if not is_open:
+                if not is_open and not (request.method == "OPTIONS" and route.has_preflight):
                     request[CALLER] = await authenticator.authorize(request, route.scope)
             if not is_post:
                 response = await handler(request)

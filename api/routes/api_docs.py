@@ -44,10 +44,16 @@ _POLICY: Final = (
 """Swagger UI sets styles from its script."""
 
 
-def routes(table: FeatureTable) -> list[web.RouteDef]:
-    """Return the routes of the documents, for records of a feature table, and of the page that renders them."""
+def routes(table: FeatureTable, *, cds_hooks: bool) -> list[web.RouteDef]:
+    """Return the routes of the documents, for records of a feature table, and of the page that renders them.
+
+    OpenAPI describes CDS Hooks only if the gateway has it.
+    """
     number = version("heartstream")
-    documents = {"openapi": openapi.document(number, table), "asyncapi": asyncapi.document(number, table)}
+    documents = {
+        "openapi": openapi.document(number, table, cds_hooks=cds_hooks),
+        "asyncapi": asyncapi.document(number, table),
+    }
     return [
         *(
             web.get(f"/{name}.json", static_response(msgspec.json.encode(document), "application/json", {}))

@@ -19,6 +19,7 @@ import msgspec
 from aiohttp import web
 
 from api.problem_details import ProblemError
+from schemas.cds_hooks.service import SERVICES
 from schemas.errors import SettingsError
 from schemas.fhir.mapping import OPERATIONS, POPULATE
 
@@ -191,12 +192,14 @@ _SCOPES: Final[Mapping[str, str]] = {
 class Route(msgspec.Struct, frozen=True):
     """A route: the pattern of its path, whether it is public, and its scope.
 
-    Only the health routes are public. If the scope is None, any authenticated caller may use the route.
+    Only the health routes are public. If the scope is None, any authenticated caller may use the route. With
+    `has_preflight`, browsers ask without credentials, by OPTIONS, whether a page may use it.
     """
 
     name: str
     is_public: bool
     scope: str | None
+    has_preflight: bool
 
 
 def resource_of(request: web.Request) -> web.AbstractResource | None:
@@ -207,5 +210,7 @@ def resource_of(request: web.Request) -> web.AbstractResource | None:
 def describe_route(resource: web.AbstractResource | None) -> Route:
     """Return the route of a resource; all unknown paths share one."""
     name = resource.canonical if resource is not None else "(unknown)"
-    scope = PREDICT if name.startswith(OPERATIONS) or name.endswith(POPULATE) else _SCOPES.get(name)
-    return Route(name, name in PUBLIC_ROUTES or name.startswith("/v2/health/"), scope)
+    is_prediction = name.startswith((OPERATIONS, f"{SERVICES}/")) or name.endswith(POPULATE)
+    scope = PREDICT if is_prediction else _SCOPES.get(name)
+    is_public = name in PUBLIC_ROUTES or name.startswith("/v2/health/")
+    return Route(name, is_public, scope, name.startswith(SERVICES))

@@ -62,6 +62,10 @@ class BrowserPolicy:
         self.is_accepted = functools.lru_cache(_CACHED_HOSTS)(lambda host: _is_own_name(_hostname(host), allowed_hosts))
         """Whether a Host header is accepted."""
 
+    def allows(self, origin: str) -> bool:
+        """Return whether another origin may send requests."""
+        return origin.lower() in self._origins
+
     def check(self, request: web.BaseRequest) -> None:
         """Raise ProblemError if a request is cross-site (403) or its host is foreign (421)."""
         headers = request.headers
@@ -79,7 +83,7 @@ class BrowserPolicy:
             return False
         if site is None and origin is not None and host is not None and _authority(origin) == host.lower():
             return False
-        return (origin or "").lower() not in self._origins
+        return not self.allows(origin or "")
 
 
 def _authority(origin: str) -> str:

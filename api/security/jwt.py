@@ -21,27 +21,19 @@ _ALGORITHMS: Final = ("RS256", "PS256", "ES256", "EdDSA")
 _CACHE_SECONDS: Final = 600.0
 _REFETCH_SECONDS: Final = 30.0
 """A token with an unknown key makes us fetch the keys again; forged tokens must not make us do it all the time."""
-_LEEWAY_SECONDS: Final = 30.0
+LEEWAY_SECONDS: Final = 30.0
 _FETCH_SECONDS: Final = 5.0
 _KEY_SET_MAX_BYTES: Final = 1 << 20
 _MIN_RSA_BITS: Final = 2048
-_INVALID_TOKEN: Final = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
+INVALID_TOKEN: Final = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 """What the library raises for invalid or malformed tokens."""
 
 
-class JwtTokens:
-    """Accepts tokens that one provider has issued for this gateway."""
+class KeySet:
+    """The keys of one issuer, by key id, fetched again when they are old or a key is unknown."""
 
-    def __init__(
-        self,
-        issuer: str,
-        audience: str,
-        fetch: Callable[[], object],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """`fetch` returns the provider's key set (JWKS); it may block, and raises OSError or ValueError."""
-        self._issuer = issuer
-        self._audience = audience
+    def __init__(self, fetch: Callable[[], object], clock: Callable[[], float] = time.monotonic) -> None:
+        """`fetch` returns the key set (JWKS); it may block, and raises OSError or ValueError."""
         self._fetch = fetch
         self._clock = clock
         self._keys: dict[str, jwt.PyJWK] = {}
@@ -49,32 +41,8 @@ class JwtTokens:
         self._is_unavailable = False
         self._fetching = asyncio.Lock()
 
-    async def caller(self, request: web.BaseRequest) -> Caller | None:
-        """Return the token's subject with its scopes; None without a valid token."""
-        token = request_secret(request)
-        if token is None or token.count(".") != 2:  # noqa: PLR2004  # header, claims, signature
-            return None
-        try:
-            header = jwt.get_unverified_header(token)
-            key = await self._key(str(header.get("kid", "")))
-            if key is None:
-                return None
-            claims = jwt.decode(
-                token,
-                key,
-                algorithms=list(_ALGORITHMS),
-                audience=self._audience,
-                issuer=self._issuer,
-                leeway=_LEEWAY_SECONDS,
-                options={"require": ["exp", "iss", "aud", "sub"]},
-            )
-        except _INVALID_TOKEN:
-            return None
-        subject = claims["sub"]
-        return Caller(f"token:{subject}", _scopes(claims)) if is_name(subject) else None
-
-    async def _key(self, kid: str) -> jwt.PyJWK | None:
-        """Return a key of the provider, fetching the keys if it is unknown or they are old.
+    async def key(self, kid: str) -> jwt.PyJWK | None:
+        """Return a key, None if there is none of this id.
 
         Raises ProblemError (503) if it is unknown and the provider's keys cannot be fetched.
         """
@@ -99,6 +67,46 @@ class JwtTokens:
             self._is_unavailable = True
         else:
             self._is_unavailable = False
+
+
+class JwtTokens:
+    """Accepts tokens that one provider has issued for this gateway."""
+
+    def __init__(
+        self,
+        issuer: str,
+        audience: str,
+        fetch: Callable[[], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`fetch` returns the provider's key set, as for `KeySet`."""
+        self._issuer = issuer
+        self._audience = audience
+        self._keys = KeySet(fetch, clock)
+
+    async def caller(self, request: web.BaseRequest) -> Caller | None:
+        """Return the token's subject with its scopes; None without a valid token."""
+        token = request_secret(request)
+        if token is None or token.count(".") != 2:  # noqa: PLR2004  # header, claims, signature
+            return None
+        try:
+            header = jwt.get_unverified_header(token)
+            key = await self._keys.key(str(header.get("kid", "")))
+            if key is None:
+                return None
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=list(_ALGORITHMS),
+                audience=self._audience,
+                issuer=self._issuer,
+                leeway=LEEWAY_SECONDS,
+                options={"require": ["exp", "iss", "aud", "sub"]},
+            )
+        except INVALID_TOKEN:
+            return None
+        subject = claims["sub"]
+        return Caller(f"token:{subject}", _scopes(claims)) if is_name(subject) else None
 
 
 def signing_keys(document: object) -> dict[str, jwt.PyJWK]:

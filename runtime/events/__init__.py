@@ -40,6 +40,8 @@ from runtime.events.delivery import (
 )
 from runtime.events.gateway import (
     AuditRepaired,
+    CdsCardReturned,
+    CdsFeedbackReceived,
     RequestAnswered,
     RequestFailed,
     TokenKeysUnavailable,
@@ -85,6 +87,8 @@ __all__ = [
     "CanaryRefused",
     "CanaryScored",
     "CanaryWithdrawn",
+    "CdsCardReturned",
+    "CdsFeedbackReceived",
     "ConsumerReplaced",
     "ConsumptionPaused",
     "ConsumptionResumed",

@@ -46,6 +46,27 @@ class RequestFailed(msgspec.Struct, frozen=True):
         _log.error("request failed", exc_info=self.error)
 
 
+class CdsCardReturned(msgspec.Struct, frozen=True):
+    """A CDS service responded with a card: `risk`, `questions` or `unreadable`."""
+
+    kind: str
+
+    def emit(self) -> None:
+        """Count it."""
+        metrics.CDS_CARDS.labels(self.kind).inc()
+
+
+class CdsFeedbackReceived(msgspec.Struct, frozen=True):
+    """A user accepted or overrode a card; `reason` is one of ours, `other` or `none`."""
+
+    outcome: str
+    reason: str
+
+    def emit(self) -> None:
+        """Count it."""
+        metrics.CDS_FEEDBACK.labels(self.outcome, self.reason).inc()
+
+
 class TokenKeysUnavailable(msgspec.Struct, frozen=True):
     """The identity provider's keys cannot be read or used; known keys stay valid, tokens of others get 503."""
 

@@ -7,6 +7,13 @@ from typing import Final
 from runtime.metrics.definitions import counter, histogram
 
 REQUESTS: Final = counter("heartstream_http_requests", "HTTP requests by route and status.", "route", "status")
+CDS_CARDS: Final = counter("heartstream_cds_cards", "CDS Hooks cards in responses, by kind.", "kind")
+CDS_FEEDBACK: Final = counter(
+    "heartstream_cds_feedback",
+    "Feedback on CDS Hooks cards, by outcome (accepted, overridden) and override reason: its code, other, or none.",
+    "outcome",
+    "reason",
+)
 REQUEST_SECONDS: Final = histogram(
     "heartstream_http_request_duration_seconds",
     "Time to answer an HTTP request.",

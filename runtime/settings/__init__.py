@@ -10,7 +10,7 @@ from __future__ import annotations
 from runtime.settings.base import PREFIX
 from runtime.settings.description import describe
 from runtime.settings.environment import Settings
-from runtime.settings.gateway import Audit, Auth, Fhir, Gateway, Smart
+from runtime.settings.gateway import Audit, Auth, CdsHooks, Fhir, Gateway, Smart
 from runtime.settings.kafka import EmbeddedKafka, Kafka, SchemaRegistry, Topics
 from runtime.settings.model import Challenger, Drift, Model, Score
 from runtime.settings.telemetry import Telemetry, Tracing
@@ -20,6 +20,7 @@ __all__ = [
     "PREFIX",
     "Audit",
     "Auth",
+    "CdsHooks",
     "Challenger",
     "Drift",
     "EmbeddedKafka",

@@ -11,7 +11,7 @@ import msgspec
 
 from runtime.settings.base import PREFIX
 from runtime.settings.checks import incomplete, is_protective, topic_problems
-from runtime.settings.gateway import Audit, Auth, Fhir, Gateway, Smart
+from runtime.settings.gateway import Audit, Auth, CdsHooks, Fhir, Gateway, Smart
 from runtime.settings.kafka import EmbeddedKafka, Kafka, SchemaRegistry, Topics
 from runtime.settings.model import Challenger, Drift, Model, Score
 from runtime.settings.telemetry import Telemetry, Tracing
@@ -35,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True):
     gateway: Gateway = Gateway()
     fhir: Fhir = Fhir()
     smart: Smart = Smart()
+    cds_hooks: CdsHooks = CdsHooks()
     auth: Auth = Auth()
     audit: Audit = Audit()
     telemetry: Telemetry = Telemetry()

@@ -126,6 +126,13 @@ class FhirMapping:
         """Return the mapping of a table, None for one that is not sent as FHIR."""
         return None if table.fhir is None else cls(table, table.fhir)
 
+    @classmethod
+    def required(cls, table: FeatureTable) -> FhirMapping:
+        """Return the mapping of a table; raises ValueError for one that is not sent as FHIR."""
+        if table.fhir is None:
+            raise ValueError("the feature table has no FHIR operation")
+        return cls(table, table.fhir)
+
 
 def _standard(feature: Feature) -> Iterator[Measure]:
     for each in feature.fhir:

@@ -101,8 +101,11 @@ def struct_schemas(kinds: Sequence[type[msgspec.Struct]], ref_template: str) -> 
     All fields are required, except those that can be turned off.
     """
     _, components = msgspec.json.schema_components(kinds, ref_template=ref_template)
-    optional = {field.encode_name for kind in kinds for field in msgspec.structs.fields(kind) if _can_be_absent(field)}
-    return {name: _closed(component, optional) for name, component in sorted(components.items())}
+    optional = {
+        kind.__name__: {field.encode_name for field in msgspec.structs.fields(kind) if _can_be_absent(field)}
+        for kind in kinds
+    }
+    return {name: _closed(each, optional.get(name, set())) for name, each in sorted(components.items())}
 
 
 def score() -> dict[str, Any]:

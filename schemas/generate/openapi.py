@@ -5,54 +5,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, Final
 
-import msgspec
-
 from schemas.fhir import responses
 from schemas.fhir.mapping import BUNDLE_TYPES, FHIR_TYPE, STRICTNESS, FhirMapping
+from schemas.generate.cds_operations import cds_operations, cds_schemas
 from schemas.generate.json_schema import patient_record, struct_schemas
-from schemas.http import LINES_TYPE, PROBLEM_TYPE, Problem, RejectedRecord, ServedModel
+from schemas.generate.operation import ABUSE, BODY, JSON, REF, Operation, ref
+from schemas.http import LINES_TYPE, Problem, RejectedRecord, ServedModel
 from schemas.records import Score
 from schemas.tables.feature_table import FeatureTable
 
-JSON: Final = "application/json"
 MARKDOWN: Final = "text/markdown"
-_REF: Final = "#/components/schemas/"
-
-
-class Operation(msgspec.Struct, frozen=True):
-    """An operation: request and response by content type, and the statuses of its errors."""
-
-    method: str
-    path: str
-    name: str
-    tag: str
-    summary: str
-    description: str
-    gives: Mapping[str, Any]
-    takes: Mapping[str, Any] = {}
-    problems: tuple[int, ...] = ()
-    problem: tuple[str, str] = (PROBLEM_TYPE, "Problem")
-    """Content type and schema of error responses."""
-    also: Mapping[int, str] = {}
-    """Other statuses with the same body, and their meaning."""
-    choices: Mapping[str, tuple[str, ...]] = {}
-    """Query parameters, and the values that each may have."""
-
-
-def _ref(name: str) -> dict[str, str]:
-    return {"$ref": _REF + name}
 
 
 def _either() -> dict[str, Any]:
-    return {"oneOf": [_ref("Score"), _ref("RejectedRecord")]}
+    return {"oneOf": [ref("Score"), ref("RejectedRecord")]}
 
-
-_ABUSE: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-_BODY: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 OPERATIONS: Final = (
     Operation(
@@ -63,9 +34,9 @@ OPERATIONS: Final = (
         "Score one patient record",
         "Returns the same bytes that the worker writes to the scores topic, where `source` has the record's offset. An "
         "invalid record gets 422 with every validation error; no response quotes a value of the record.",
-        {JSON: _ref("Score")},
-        {JSON: _ref("PatientRecord")},
-        (*_BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY, *_ABUSE),
+        {JSON: ref("Score")},
+        {JSON: ref("PatientRecord")},
+        (*BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY, *ABUSE),
     ),
     Operation(
         "post",
@@ -77,8 +48,8 @@ OPERATIONS: Final = (
         "being sent, in bounded memory: read while you send. An invalid record has its errors in its place, and the "
         "others are scored; the status is 200. An NDJSON response without its last chunk is incomplete.",
         {JSON: {"type": "array", "items": _either()}, LINES_TYPE: _either()},
-        {JSON: {"type": "array", "items": _ref("PatientRecord")}, LINES_TYPE: _ref("PatientRecord")},
-        (*_BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, *_ABUSE),
+        {JSON: {"type": "array", "items": ref("PatientRecord")}, LINES_TYPE: ref("PatientRecord")},
+        (*BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, *ABUSE),
     ),
     Operation(
         "get",
@@ -87,7 +58,7 @@ OPERATIONS: Final = (
         "model",
         "Get the model in use",
         "Every score contains its name, version and digest as well.",
-        {JSON: _ref("ServedModel")},
+        {JSON: ref("ServedModel")},
     ),
     Operation(
         "get",
@@ -117,7 +88,7 @@ OPERATIONS: Final = (
             "operation",
             summary,
             "Each check is `ok`, or a short description of the problem.",
-            {JSON: _ref("Health")},
+            {JSON: ref("Health")},
             also={HTTPStatus.SERVICE_UNAVAILABLE: "Unavailable."},
         )
         for path, summary in (
@@ -139,10 +110,12 @@ OPERATIONS: Final = (
 )
 
 
-def operations(table: FeatureTable) -> tuple[Operation, ...]:
-    """Return every operation, in the order of the document."""
+def operations(table: FeatureTable, *, cds_hooks: bool = True) -> tuple[Operation, ...]:
+    """Return every operation, in the order of the document; those of CDS Hooks are optional."""
     first = next(place for place, each in enumerate(OPERATIONS) if each.tag == "model")
-    return (*OPERATIONS[:first], *_fhir_operations(table), *OPERATIONS[first:])
+    mapping = FhirMapping.of(table)
+    optional = cds_operations(mapping) if mapping is not None and cds_hooks else ()
+    return (*OPERATIONS[:first], *_fhir_operations(table), *optional, *OPERATIONS[first:])
 
 
 def _fhir_operations(table: FeatureTable) -> Iterator[Operation]:
@@ -158,9 +131,9 @@ def _fhir_operations(table: FeatureTable) -> Iterator[Operation]:
         "Score the patient of a FHIR Bundle",
         f"FHIR R4: one Patient and Observations of the {len(table.features)} fields in, a RiskAssessment with the risk "
         "of `/predict` out. Errors are OperationOutcomes with every error. docs/fhir.md has the codes and units.",
-        {FHIR_TYPE: _ref("RiskAssessment")},
-        {FHIR_TYPE: _ref("Bundle")},
-        (*_BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY, *_ABUSE),
+        {FHIR_TYPE: ref("RiskAssessment")},
+        {FHIR_TYPE: ref("Bundle")},
+        (*BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY, *ABUSE),
         (FHIR_TYPE, "OperationOutcome"),
         choices={"strictness": STRICTNESS},
     )
@@ -201,17 +174,18 @@ def _fhir_operations(table: FeatureTable) -> Iterator[Operation]:
         "SDC's `$populate`: a Bundle in, Parameters out: `response`, a QuestionnaireResponse in progress with the "
         "fields that the Bundle has, and `issues`, an OperationOutcome of notes. Nothing is scored.",
         {FHIR_TYPE: {"type": "object"}},
-        {FHIR_TYPE: _ref("Bundle")},
-        (*_BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY, *_ABUSE),
+        {FHIR_TYPE: ref("Bundle")},
+        (*BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY, *ABUSE),
         (FHIR_TYPE, "OperationOutcome"),
         choices={"strictness": STRICTNESS},
     )
 
 
-def document(version: str, table: FeatureTable) -> dict[str, Any]:
-    """Return the OpenAPI document for records of a feature table."""
+def document(version: str, table: FeatureTable, *, cds_hooks: bool = True) -> dict[str, Any]:
+    """Return the OpenAPI document for records of a feature table; CDS Hooks is off by default in a gateway."""
     paths: dict[str, dict[str, Any]] = {}
-    for operation in operations(table):
+    described = operations(table, cds_hooks=cds_hooks)
+    for operation in described:
         paths.setdefault(operation.path, {})[operation.method] = _described(operation)
     return {
         "openapi": "3.1.0",
@@ -224,9 +198,9 @@ def document(version: str, table: FeatureTable) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": ".", "description": "Relative to the URL of this document."}],
-        "tags": [{"name": name} for name in dict.fromkeys(each.tag for each in operations(table))],
+        "tags": [{"name": name} for name in dict.fromkeys(each.tag for each in described)],
         "paths": paths,
-        "components": {"schemas": _schemas(table)},
+        "components": {"schemas": _schemas(table, cds_hooks=cds_hooks)},
     }
 
 
@@ -256,8 +230,8 @@ def _described(operation: Operation) -> dict[str, Any]:
 
 
 def _problem(status: HTTPStatus, kind: str, schema: str) -> dict[str, Any]:
-    answer: dict[str, Any] = {"description": status.phrase, "content": {kind: {"schema": _ref(schema)}}}
-    if status in _ABUSE:
+    answer: dict[str, Any] = {"description": status.phrase, "content": {kind: {"schema": ref(schema)}}}
+    if status in ABUSE:
         answer["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer", "minimum": 1}}}
     return answer
 
@@ -280,7 +254,7 @@ def _bundle(fields: int) -> dict[str, Any]:
     }
 
 
-def _schemas(table: FeatureTable) -> dict[str, Any]:
+def _schemas(table: FeatureTable, *, cds_hooks: bool) -> dict[str, Any]:
     """Return the schemas of requests and responses."""
     health = {
         "type": "object",
@@ -290,10 +264,11 @@ def _schemas(table: FeatureTable) -> dict[str, Any]:
             "checks": {"type": "object", "additionalProperties": {"type": "string"}},
         },
     }
-    structs = struct_schemas([Score, Problem, RejectedRecord, ServedModel], _REF + "{name}")
+    structs = struct_schemas([Score, Problem, RejectedRecord, ServedModel], REF + "{name}")
     resources = {
         "Bundle": _bundle(len(table.features)),
-        **struct_schemas(responses.RESPONSE_TYPES, _REF + "{name}"),
+        **struct_schemas(responses.RESPONSE_TYPES, REF + "{name}"),
     }
+    optional = cds_schemas() if cds_hooks else {}
     record = {**patient_record(table), "examples": [dict(table.example)]}
-    return {"Health": health, "PatientRecord": record, **structs, **(resources if table.fhir else {})}
+    return {"Health": health, "PatientRecord": record, **structs, **(resources | optional if table.fhir else {})}

@@ -6,7 +6,6 @@ import datetime as dt
 import re
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
@@ -23,9 +22,9 @@ from api.problem_details import ProblemError
 from api.protocols.fhir import operation_outcome
 from api.protocols.fhir.bundle import parse_bundle
 from api.protocols.fhir.lenient import LenientParser
-from api.protocols.fhir.lenient_bundle import OpenBundle
 from api.protocols.fhir.parse import BundleParser, ParsedBundle, RefusedBundle
 from api.protocols.fhir.populate import populated
+from api.protocols.fhir.reading import LARGE_BYTES, SlicedParser
 from api.protocols.fhir.serialize import risk_assessment
 from api.routes.predict import PredictionRoutes
 from api.strict_json import without_bom
@@ -38,8 +37,6 @@ from scoring.model_manager import ModelManager
 
 _TYPES: Final = (FHIR_TYPE, "application/json", "application/json+fhir")
 """The last is that of STU3's first servers."""
-_STRICT_LIMIT_BYTES: Final = 262_144
-"""The strict reading parses all of a Bundle at once; more would block the event loop."""
 _HOST: Final = re.compile(r"[\w.\-]+(?::\d{1,5})?|\[[\da-fA-F:.]+\](?::\d{1,5})?", re.ASCII)
 _VERSION: Final = re.compile(r"fhirVersion=\"?([0-9.]+)")
 _VERSIONS: Final = {"4.0": "", "4.3": "", "3.0": "STU3", "5.0": "R5"}
@@ -69,9 +66,7 @@ class FhirRoutes:
         now: Callable[[], dt.datetime],
     ) -> None:
         """`now` returns the time with its zone. Raises ValueError if the feature table has no FHIR operation."""
-        mapping = FhirMapping.of(manager.compiled.table)
-        if mapping is None:
-            raise ValueError("the feature table has no FHIR operation")
+        mapping = FhirMapping.required(manager.compiled.table)
         self._rate_limit = rate_limit
         self._slicer = slicer
         self._memory_limit = memory_limit
@@ -82,7 +77,8 @@ class FhirRoutes:
         self._now = now
         self._mapping = mapping
         self._strict = BundleParser(mapping, manager.compiled.records)
-        self._lenient = LenientParser(mapping, manager.compiled.records, settings.fhir.lookback_days)
+        lenient = LenientParser(mapping, manager.compiled.records, settings.fhir.lookback_days)
+        self._lenient = SlicedParser(lenient, slicer, memory_limit, settings.gateway.batch_timeout_seconds)
         self._described = mapping.operation, version("heartstream"), now().date().isoformat()
 
     def routes(self) -> list[web.RouteDef]:
@@ -97,19 +93,19 @@ class FhirRoutes:
 
     async def metadata(self, request: web.Request) -> web.Response:
         """Return the CapabilityStatement, with URLs of the host that the caller uses."""
-        return _resource(capability_statement(*self._described, _base_url(request)))
+        return _resource(capability_statement(*self._described, base_url(request)))
 
     async def definition(self, request: web.Request) -> web.Response:
         """Return the OperationDefinition."""
-        return _resource(operation_definition(*self._described, _base_url(request)))
+        return _resource(operation_definition(*self._described, base_url(request)))
 
     async def questionnaire(self, request: web.Request) -> web.Response:
         """Return the form of the feature table."""
-        return _resource(questionnaire(self._mapping, _base_url(request)))
+        return _resource(questionnaire(self._mapping, base_url(request)))
 
     async def populate(self, request: web.Request) -> web.Response:
         """Fill the form in with what a Bundle has: 200 with it, 400 or 422 with every error. Nothing is scored."""
-        base = _base_url(request)
+        base = base_url(request)
         sent = await self._read(request)
         parsed = await self._parse(sent, to_populate=True)
         if isinstance(parsed, RefusedBundle):
@@ -142,7 +138,7 @@ class FhirRoutes:
         limits = self._settings
         body = await request_body.read_body(
             request,
-            self._fhir.body_limit_bytes if lenient else min(_STRICT_LIMIT_BYTES, limits.batch_limit_bytes),
+            self._fhir.body_limit_bytes if lenient else min(LARGE_BYTES, limits.batch_limit_bytes),
             limits.batch_timeout_seconds if lenient else limits.body_timeout_seconds,
             lambda part: self._memory_limit.reserve(request, len(part)),
         )
@@ -152,29 +148,16 @@ class FhirRoutes:
     async def _parse(self, sent: _Sent, *, to_populate: bool = False) -> ParsedBundle | RefusedBundle:
         body, today = without_bom(sent.body), sent.at.date()
         if sent.is_lenient:
-            return await self._parse_lenient(body, today, to_populate=to_populate)
+            return await self._lenient.parse(body, today, to_populate=to_populate)
         parts = await self._slicer.run(parse_bundle, body)
         return await self._slicer.run(partial(self._strict.parse_resources, parts, today, to_populate=to_populate))
-
-    async def _parse_lenient(self, body: bytes, today: dt.date, *, to_populate: bool) -> ParsedBundle | RefusedBundle:
-        """Parse a Bundle in slices; a large one when no other is parsed, as its objects are larger than its body."""
-        large = len(body) > _STRICT_LIMIT_BYTES
-        timeout = self._settings.batch_timeout_seconds
-        async with self._memory_limit.exclusive(timeout) if large else nullcontext():
-            opened = await self._slicer.run(partial(self._lenient.open, body, to_populate=to_populate))
-            if isinstance(opened, OpenBundle):
-                for places in opened.slices():
-                    await self._slicer.run(self._lenient.read, opened, places)
-            finish = partial(self._lenient.finish, opened, today, to_populate=to_populate)
-            reading = await self._slicer.run(finish)
-        return reading.result
 
 
 def _resource(content: object) -> web.Response:
     return web.Response(body=msgspec.json.encode(content), content_type=FHIR_TYPE)
 
 
-def _base_url(request: web.Request) -> str:
+def base_url(request: web.Request) -> str:
     """Return the URL of this server, by the name that the caller uses for it."""
     if not _HOST.fullmatch(request.host):
         raise ProblemError(HTTPStatus.BAD_REQUEST, "Invalid Host header.")

@@ -32,7 +32,7 @@ from scoring.batches import JsonBatch
 from scoring.scorer import Scorer
 from scoring.wording import INTERVAL, single_label, uncertain
 
-_WARNINGS: Final = {
+WARNINGS: Final = {
     WarningCode.IMPUTED: "was missing, and the average of the training patients stands in for it.",
     WarningCode.OUT_OF_TRAINING_RANGE: "is outside what the model saw in training: the risk is an extrapolation.",
 }
@@ -174,15 +174,7 @@ def _notes(parsed: ParsedBundle, score: Score, scorer: Scorer) -> Iterator[str]:
             f"With the same fields, other training patients account for {low} to {high} of it; the rest is what the "
             "missing fields could still show."
         )
-    if isinstance(score.label_set, tuple):
-        compiled = scorer.compiled
-        (group,) = compiled.groups.of(JsonBatch([parsed.record]).decode(compiled).matrix).tolist()
-        single = len(score.label_set) == 1
-        yield (
-            single_label(scorer.uncertainty, compiled, group, score.label_set[0])
-            if single
-            else uncertain(compiled.table.outcome.event)
-        )
+    yield from label_set_notes(parsed, score, scorer)
     if score.missing:
         yield f"Not sent or not measured: {', '.join(score.missing)}."
     if score.measure_next:
@@ -190,5 +182,17 @@ def _notes(parsed: ParsedBundle, score: Score, scorer: Scorer) -> Iterator[str]:
             f"Most informative to measure next: {', '.join(score.measure_next)}. Costs and risks of the tests "
             "are not considered."
         )
-    yield from (f"{warning.field} {_WARNINGS[warning.code]}" for warning in score.warnings)
+    yield from (f"{warning.field} {WARNINGS[warning.code]}" for warning in score.warnings)
     yield from parsed.notes
+
+
+def label_set_notes(parsed: ParsedBundle, score: Score, scorer: Scorer) -> Iterator[str]:
+    """Yield what the label set means, if there is one."""
+    if not isinstance(score.label_set, tuple):
+        return
+    compiled = scorer.compiled
+    if len(score.label_set) != 1:
+        yield uncertain(compiled.table.outcome.event)
+        return
+    (group,) = compiled.groups.of(JsonBatch([parsed.record]).decode(compiled).matrix).tolist()
+    yield single_label(scorer.uncertainty, compiled, group, score.label_set[0])

@@ -116,7 +116,7 @@ async def test_cached_keys_survive_an_outage_of_the_provider(provider: IdentityP
     def unavailable() -> Mapping[str, Any]:
         raise OSError
 
-    interface._fetch = unavailable
+    interface._keys._fetch = unavailable
     now[0] += 3600
     assert await interface.caller(Request(good)) is not None
 
@@ -228,13 +228,13 @@ async def test_an_unusable_key_set_gives_503(provider: IdentityProvider, unusabl
     now = [1000.0]
     interface, good, usual = tokens(provider, lambda: now[0]), provider.token(), provider.fetch_key_set
     provider.fetch_key_set = lambda: unusable
-    interface._fetch = provider.fetch_key_set
+    interface._keys._fetch = provider.fetch_key_set
     with pytest.raises(ProblemError) as refused:
         await interface.caller(Request(good))
     assert (refused.value.status, refused.value.retry_seconds) == (503, 30.0)
     now[0] += 31
-    interface._fetch = usual
+    interface._keys._fetch = usual
     assert await interface.caller(Request(good)) is not None
     now[0] += 3600
-    interface._fetch = lambda: unusable
+    interface._keys._fetch = lambda: unusable
     assert await interface.caller(Request(good)) is not None

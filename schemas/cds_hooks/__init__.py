@@ -1,0 +1,1 @@
+"""CDS Hooks 2.0: what electronic health records (EHRs) send and get."""
