@@ -82,7 +82,7 @@ def _feedback_request() -> dict[str, Any]:
         acceptedSuggestions=suggestions,
         overrideReason=reason,
     )
-    feedback = {"type": "array", "minItems": 1, "maxItems": 1000, "items": card}
+    feedback = {"type": "array", "maxItems": 1000, "items": card}
     return {"title": "FeedbackRequest", **_object({"feedback": feedback})}
 
 

@@ -87,11 +87,8 @@ class CardWriter:
         return escaped(self._field.sub(lambda found: self._meanings([found[0]]), note))
 
     def _question(self, feature: Feature) -> str:
-        choices = (
-            f": {', '.join(meaning for _, meaning in feature.codes)}"
-            if feature.codes
-            else f" in {feature.unit}" * bool(feature.unit)
-        )
+        unit = f" in {feature.unit}" if feature.unit else ""
+        choices = f": {', '.join(meaning for _, meaning in feature.codes)}" if feature.codes else unit
         return escaped(f"{feature.meaning}{choices}")
 
     def _card(
@@ -126,7 +123,7 @@ def override_reasons(table: FeatureTable) -> tuple[Coding, ...]:
     """Return the reasons that a user can give for dismissing a card of a feature table."""
     who = f": {table.population.who}" if table.population.who else ""
     reasons = {
-        "outcome-known": f"It is known already whether the patient is one with {table.outcome.event}",
+        "outcome-known": f"The outcome is known already ({table.outcome.event})",
         "other-population": f"Not one of the patients whom the model knows{who}",
         "wrong-values": "The values are outdated or wrong",
         "not-relevant": "Not relevant at this visit",

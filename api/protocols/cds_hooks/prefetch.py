@@ -50,20 +50,21 @@ def assemble(prefetch: Mapping[str, msgspec.Raw], keys: Iterable[str], patient_i
     failed = [key for key, value in values.items() if value is not None and value.resource_type == _OUTCOME]
     unsatisfied = tuple(key for key in keys if key not in prefetch or key in failed)
     _check_patient(values.get(PATIENT), patient_id)
-    entries, places, incomplete = list[bytes](), list[str](), list[str]()
+    # A panel is found by the searches of all its fields, and counts once.
+    entries = dict[bytes, str]()
+    incomplete = list[str]()
     for key, value in values.items():
         if value is None or key in failed:
             continue
         if value.resource_type != "Bundle":
-            entries.append(b'{"resource":' + bytes(prefetch[key]) + b"}")
-            places.append(f"prefetch.{key}")
+            entries.setdefault(b'{"resource":' + bytes(prefetch[key]) + b"}", f"prefetch.{key}")
             continue
-        entries.extend(map(bytes, value.entry))
-        places.extend(f"prefetch.{key}.entry[{place}]" for place in range(len(value.entry)))
+        for place, entry in enumerate(value.entry):
+            entries.setdefault(bytes(entry), f"prefetch.{key}.entry[{place}]")
         if not _is_reliable(value):
             incomplete.append(key)
     bundle = b'{"resourceType":"Bundle","type":"collection","entry":[' + b",".join(entries) + b"]}"
-    return Prefetched(bundle, tuple(places), unsatisfied, tuple(incomplete))
+    return Prefetched(bundle, tuple(entries.values()), unsatisfied, tuple(incomplete))
 
 
 def missing_prefetch(keys: Sequence[str]) -> ProblemError:
