@@ -49,15 +49,12 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="model directory that `heartstream train` wrote")
     parser.add_argument("--fhir-only", action="store_true", help="write only page-fhir.png")
     asked = parser.parse_args()
-    path = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if path is None:
-        raise SystemExit(f"none of {', '.join(_BROWSERS)} is installed")
     builtin = is_builtin(load(asked.model).table)
     with (
         (_streamed if builtin and not asked.fhir_only else _served)(asked.model) as url,
         sync_playwright() as playwright,
     ):
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": _WIDTH, "height": _HEIGHT})
         page.goto(url)
         if asked.fhir_only:
@@ -70,6 +67,14 @@ def main() -> None:
         else:
             _take_score(page, "Example", "page-own-data.png")
         browser.close()
+
+
+def browser_path() -> str:
+    """Return the installed browser."""
+    path = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if path is None:
+        raise SystemExit(f"none of {', '.join(_BROWSERS)} is installed")
+    return path
 
 
 @contextmanager
@@ -117,7 +122,7 @@ def _take_score(page: Page, example: str, name: str) -> None:
     page.get_by_role("button", name="Score this patient").click()
     page.wait_for_selector("#risk")
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
-    _take(page, name)
+    take(page, name)
 
 
 def _take_filled(page: Page) -> None:
@@ -134,7 +139,7 @@ def _take_filled(page: Page) -> None:
 def _take_live(page: Page) -> None:
     page.click("#tab-live")
     page.wait_for_selector(_FULL, timeout=_A_MINUTE_MS)
-    _take(page, "page-live.png")
+    take(page, "page-live.png")
 
 
 def _take_card(page: Page) -> None:
@@ -142,10 +147,11 @@ def _take_card(page: Page) -> None:
     page.wait_for_selector("#card table")
     page.get_by_role("link", name="Results", exact=True).click()
     page.evaluate("document.activeElement.blur()")
-    _take(page, "page-model.png")
+    take(page, "page-model.png")
 
 
-def _take(page: Page, name: str) -> None:
+def take(page: Page, name: str) -> None:
+    """Write a screenshot, with few colours."""
     path = FOLDER / name
     page.screenshot(path=path, animations="disabled")
     with Image.open(path) as whole:

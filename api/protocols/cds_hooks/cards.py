@@ -71,25 +71,25 @@ class CardWriter:
         yield f"**{_percent(score.risk)}**: {escaped(outcome)}"
         if score.interval:
             yield f"90% interval {_percent(*score.interval)}. {escaped(INTERVAL)}"
-        yield from map(escaped, label_set_notes(parsed, score, scorer))
+        yield from map(_line, label_set_notes(parsed, score, scorer))
         if score.missing:
-            yield escaped(f"Missing: {self._meanings(score.missing)}")
+            yield _line(f"Missing: {self._meanings(score.missing)}")
         if score.measure_next:
             next_text = f"Most informative to measure next: {self._meanings(score.measure_next)}"
-            yield escaped(f"{next_text}. Costs and risks of the tests are not considered.")
-        yield from (escaped(f"{self._meanings([each.field])} {WARNINGS[each.code]}") for each in score.warnings)
+            yield _line(f"{next_text}. Costs and risks of the tests are not considered.")
+        yield from (_line(f"{self._meanings([each.field])} {WARNINGS[each.code]}") for each in score.warnings)
 
     def _meanings(self, fields: Sequence[str]) -> str:
         return "; ".join(self._mapping.table.by_name[name].meaning for name in fields)
 
     def _in_words(self, note: str) -> str:
         """Return a note as CommonMark, with what its fields mean in place of their names."""
-        return escaped(self._field.sub(lambda found: self._meanings([found[0]]), note))
+        return _line(self._field.sub(lambda found: self._meanings([found[0]]), note))
 
     def _question(self, feature: Feature) -> str:
         unit = f" in {feature.unit}" if feature.unit else ""
         choices = f": {', '.join(meaning for _, meaning in feature.codes)}" if feature.codes else unit
-        return escaped(f"{feature.meaning}{choices}")
+        return _line(f"{feature.meaning}{choices}")
 
     def _card(
         self,
@@ -110,7 +110,7 @@ class CardWriter:
             detail=bullets(lines),
             indicator=indicator,
             source=CardSource(
-                f"heartstream: {model.name} {model.version}",
+                f"heartstream: {model.name} {model.version} (research only)",
                 Coding(TOPICS, self._mapping.operation.operation, self._title),
                 f"{page}#model" if page else UNSET,
             ),
@@ -130,6 +130,11 @@ def override_reasons(table: FeatureTable) -> tuple[Coding, ...]:
         "disagree": "Clinical judgement differs",
     }
     return tuple(Coding(OVERRIDE_REASONS, code, text) for code, text in reasons.items())
+
+
+def _line(text: str) -> str:
+    """Return CommonMark that is shown as this text, with a capital letter, but not in words such as pH."""
+    return escaped(text if text[1:2].isupper() else text[:1].upper() + text[1:])
 
 
 def _emphasized(scorer: Scorer) -> str:

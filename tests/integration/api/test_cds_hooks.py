@@ -134,7 +134,7 @@ def test_a_card_says_what_is_missing_and_how_old_values_are(hooks: Child) -> Non
     assert f": {risk:.1%} (" in card["summary"]
     assert card["summary"].endswith(", 2 of 13 fields missing")
     assert "Missing: major vessels coloured by fluoroscopy; exercise thallium scintigraphy result" in text
-    assert "serum cholesterol: passed over, as it is not the latest: 2019-01-01." in text
+    assert "Serum cholesterol: passed over, as it is not the latest: 2019-01-01." in text
     assert "serum cholesterol of 2024-03-15 (" in text
 
 
@@ -153,8 +153,8 @@ def test_open_questions_are_a_card(hooks: Child, linked: Child) -> None:
     card, with_link = one_card(post(hooks, body)), one_card(post(linked, body))
     assert card["summary"] == "Risk of coronary heart disease: answer 2 questions to get a risk"
     assert shown(card).splitlines()[:2] == [
-        "sex as recorded: female, male",
-        "chest pain type: typical angina, atypical angina, non-anginal pain, asymptomatic",
+        "Sex as recorded: female, male",
+        "Chest pain type: typical angina, atypical angina, non-anginal pain, asymptomatic",
     ]
     assert "links" not in card
     assert with_link["links"] == [
@@ -191,14 +191,14 @@ def test_a_warning_is_only_above_the_threshold_and_if_it_is_allowed(hooks: Child
     [
         (
             with_changes("p-1", deceasedBoolean=True),
-            "the Patient is deceased: no risk is given (prefetch.patient.deceased)",
+            "The Patient is deceased: no risk is given (prefetch.patient.deceased)",
         ),
-        (with_changes("o-chol", valueQuantity={"value": 2, "unit": CANARY}), "serum cholesterol: "),
+        (with_changes("o-chol", valueQuantity={"value": 2, "unit": CANARY}), "Serum cholesterol: "),
         (
             with_replacement(
                 "chol", *(loinc_quantity("2093-3", value, "mg/dL") | {"id": f"c{value}"} for value in (1, 2))
             ),
-            "serum cholesterol",
+            "Serum cholesterol",
         ),
     ],
     ids=["deceased", "unknown unit", "contradiction"],
