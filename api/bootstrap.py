@@ -202,11 +202,12 @@ def new_authenticator(settings: configured.Auth, cds_hooks: configured.CdsHooks)
     credentials: list[Credentials] = []
     if settings.api_keys:
         credentials.append(ApiKeys(settings.api_keys))
+    if cds_hooks.issuers:
+        # Before those of the identity provider, whose keys would be fetched for each token that is not its own.
+        credentials.append(_new_cds_client_tokens(cds_hooks))
     token = (settings.token_issuer, settings.token_audience, settings.token_keys_url)
     if any(token):
         credentials.append(_new_jwt_tokens(*token))
-    if cds_hooks.issuers:
-        credentials.append(_new_cds_client_tokens(cds_hooks))
     if settings.tls_client_ca:
         credentials.append(Certificates(is_only_method=not credentials))
     return Authenticator(credentials)

@@ -44,7 +44,7 @@ _POLICY: Final = (
 """Swagger UI sets styles from its script."""
 
 
-def routes(table: FeatureTable, *, cds_hooks: bool) -> list[web.RouteDef]:
+def routes(table: FeatureTable, *, cds_hooks: bool = False) -> list[web.RouteDef]:
     """Return the routes of the documents, for records of a feature table, and of the page that renders them.
 
     OpenAPI describes CDS Hooks only if the gateway has it.

@@ -133,7 +133,7 @@ def _take_filled(page: Page) -> None:
     page.get_by_role("button", name="Score this patient").click()
     page.wait_for_selector("#risk")
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
-    _take(page, "page-fhir.png")
+    take(page, "page-fhir.png")
 
 
 def _take_live(page: Page) -> None:

@@ -97,4 +97,4 @@ class CardFeedback(msgspec.Struct, frozen=True, rename="camel"):
 class FeedbackRequest(msgspec.Struct, frozen=True):
     """What users did with cards."""
 
-    feedback: Annotated[tuple[CardFeedback, ...], msgspec.Meta(max_length=1000)]
+    feedback: tuple[CardFeedback, ...]

@@ -64,8 +64,8 @@ def cds_schemas() -> dict[str, Any]:
 
 
 def _hook_request() -> dict[str, Any]:
-    context = _object({"userId": _TEXT, "patientId": _TEXT}, encounterId=_TEXT)
-    prefetch = {"type": "object", "additionalProperties": {"type": ["object", "null"]}}
+    context = _object({"userId": _TEXT, "patientId": _TEXT}, encounterId={"description": "Not read."})
+    prefetch = {"type": "object", "description": "A FHIR resource, a searchset Bundle or null for each prefetch key."}
     required = {"hook": {"const": HOOK}, "hookInstance": _TEXT, "context": context}
     return {"title": "HookRequest", **_object(required, prefetch=prefetch)}
 
@@ -82,7 +82,7 @@ def _feedback_request() -> dict[str, Any]:
         acceptedSuggestions=suggestions,
         overrideReason=reason,
     )
-    feedback = {"type": "array", "maxItems": 1000, "items": card}
+    feedback = {"type": "array", "items": card}
     return {"title": "FeedbackRequest", **_object({"feedback": feedback})}
 
 

@@ -146,6 +146,14 @@ def test_a_search_with_an_error_is_said(hooks: Child) -> None:
     assert "The search observations-chol failed" in shown(one_card(post(hooks, call(found))))
 
 
+def test_the_examples_of_the_documentation_work(hooks: Child) -> None:
+    """A call, and feedback on its card."""
+    folder = Path("schemas/examples/cds-hooks/v1")
+    card = one_card(post(hooks, (folder / "patient-view.json").read_bytes()))
+    assert card["summary"].endswith(", 7 of 13 fields missing")
+    assert post(hooks, (folder / "feedback.json").read_bytes(), path=f"{SERVICE}/feedback").status == 200
+
+
 def test_open_questions_are_a_card(hooks: Child, linked: Child) -> None:
     """It says which, and where they can be answered: nowhere, on the page, or in the app."""
     parts = [part | {"gender": "unknown"} if part["id"] == "p-1" else part for part in COMPLETE if part["id"] != "o-cp"]
