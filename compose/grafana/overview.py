@@ -119,6 +119,20 @@ GATEWAY: Final = (
         [(f'sum by (code) (rate(heartstream_record_errors_total{{interface="http"}}{RATE}))', "{{code}}")],
         width=6,
     ),
+    Panel(
+        "CDS Hooks cards per second",
+        "Cards in patients' records: risks, open questions, and data that cannot be used. None if CDS Hooks are off.",
+        "short",
+        [(f"sum by (kind) (rate(heartstream_cds_cards_total{RATE}))", "{{kind}}")],
+        width=12,
+    ),
+    Panel(
+        "CDS Hooks feedback per second",
+        "Cards that users accepted or overrode, by override reason.",
+        "short",
+        [(f"sum by (outcome, reason) (rate(heartstream_cds_feedback_total{RATE}))", "{{outcome}}: {{reason}}")],
+        width=12,
+    ),
 )
 
 PROCESSES: Final = (

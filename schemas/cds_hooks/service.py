@@ -28,17 +28,21 @@ def service_path(mapping: FhirMapping) -> str:
     return f"{SERVICES}/{mapping.operation.operation}"
 
 
-def discovery(mapping: FhirMapping, base_url: str) -> Services:
-    """Return the table's service. `base_url` is the gateway's, with which the URL of its Questionnaire begins."""
+def discovery(mapping: FhirMapping, base_url: str, population: str) -> Services:
+    """Return the table's service.
+
+    `base_url` is the gateway's, with which the URL of its Questionnaire begins, `population` describes the training
+    patients of the model.
+    """
     operation, table = mapping.operation, mapping.table
     required = ", ".join(each.meaning for each in table.features if each.required)
-    known = f" The model knows {table.population.who}." if table.population.who else ""
+    text = f"{operation.title} ({operation.outcome}) by {len(table.features)} clinical fields. Trained on {population}."
     return Services(
         (
             Service(
                 hook=HOOK,
                 title=operation.title,
-                description=f"{operation.title} ({operation.outcome}) by {len(table.features)} clinical fields.{known}",
+                description=text,
                 id=operation.operation,
                 prefetch=dict(_prefetch(mapping, base_url)),
                 usage_requirements=f"{DISCLAIMER} The service reads the prefetch only, and calls no FHIR server. "

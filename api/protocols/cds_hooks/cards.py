@@ -121,10 +121,9 @@ class CardWriter:
 
 def override_reasons(table: FeatureTable) -> tuple[Coding, ...]:
     """Return the reasons that a user can give for dismissing a card of a feature table."""
-    who = f": {table.population.who}" if table.population.who else ""
     reasons = {
         "outcome-known": f"The outcome is known already ({table.outcome.event})",
-        "other-population": f"Not one of the patients whom the model knows{who}",
+        "other-population": "Not like the patients that the model was trained on",
         "wrong-values": "The values are outdated or wrong",
         "not-relevant": "Not relevant at this visit",
         "disagree": "Clinical judgement differs",

@@ -109,7 +109,7 @@ def test_the_discovery_is_valid(hooks: Child) -> None:
 
 
 def test_a_card_has_the_risk_of_the_same_resources(hooks: Child) -> None:
-    """The interval, and whom the model knows, as `info`; each card has its own id."""
+    """The interval, and the patients of the training, as `info`; each card has its own id."""
     first, second = (one_card(post(hooks, call())) for _ in range(2))
     assert first.pop("uuid") != second.pop("uuid")
     assert first == second
@@ -279,7 +279,7 @@ def test_other_requests_are_refused(hooks: Child) -> None:
 
 
 def test_neither_tokens_nor_patients_are_in_logs_and_metrics(hooks: Child) -> None:
-    """Nor are they in a response that is no card of this patient."""
+    """Nor are they in a response without a card."""
     authorization = {"access_token": GRANTED, "token_type": "Bearer", "expires_in": 300, "scope": "x", "subject": "y"}
     for changes in ({}, {"prefetch": {}}, {"context": {"userId": CANARY, "patientId": CANARY}}):
         body = call(**{"fhirServer": f"https://{CANARY}.example", "fhirAuthorization": authorization, **changes})

@@ -61,7 +61,7 @@ async def test_a_token_is_for_the_url_that_is_called(client: CdsClient, tokens: 
             assert await tokens.caller(Request(client.token(aud=BASE + path), other)) is None
 
 
-async def test_a_token_is_of_no_use_elsewhere(client: CdsClient, tokens: CdsClientTokens) -> None:
+async def test_a_token_is_useless_for_other_routes(client: CdsClient, tokens: CdsClientTokens) -> None:
     """Whatever its audience is."""
     for path in ("/predict", "/cds-services-of-others", "/metrics"):
         assert await tokens.caller(Request(client.token(aud=BASE + path), path)) is None

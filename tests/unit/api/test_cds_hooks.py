@@ -38,7 +38,7 @@ ALLOWED = {
 def test_the_templates_ask_for_every_code_and_nothing_else(own: FeatureTable) -> None:
     """They use the parameters that the specification recommends, and no other token than the patient's id."""
     mapping = FhirMapping.required(own)
-    found = json.loads(msgspec.json.encode(discovery(mapping, BASE)))
+    found = json.loads(msgspec.json.encode(discovery(mapping, BASE, "7 patients")))
     jsonschema.validate(found, SERVICES_SCHEMA)
     (service,) = found["services"]
     templates = service["prefetch"]
