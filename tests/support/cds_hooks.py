@@ -19,6 +19,8 @@ from tests.support.fhir_bundles import COMPLETE, UCI_FHIR, Json
 
 SERVICE = service_path(UCI_FHIR)
 KEYS = prefetch_keys(UCI_FHIR)
+CDS_ORIGIN = "https://ehr.example.org"
+"""The origin of an EHR in a browser."""
 
 
 def _closed(required: Mapping[str, Any], **optional: Any) -> Json:
