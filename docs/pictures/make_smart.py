@@ -8,23 +8,17 @@ Writes smart-launch.png. Needs Chromium, Java 17, Maven and the `dev` dependency
 from __future__ import annotations
 
 import argparse
-import shutil
-import sys
 import tempfile
 from pathlib import Path
-from typing import Final
 
-from PIL import Image
+from make_page import browser_path, take
 from playwright.sync_api import Page, sync_playwright
 
-from tests.browser.browsers import BROWSERS
 from tests.browser.launches import serving_ehr
 from tests.support.ehr_patients import PATIENT, observations, patients
 from tests.support.fhir_server import running_fhir_server
 
-_PATH: Final = Path(__file__).parent / "smart-launch.png"
 _WIDTH, _HEIGHT = 1200, 1120
-_COLOURS: Final = 128
 
 
 def main() -> None:
@@ -32,7 +26,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="model directory that `heartstream train` wrote")
     asked = parser.parse_args()
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
     with (
         running_fhir_server() as fhir,
         tempfile.TemporaryDirectory() as logs,
@@ -41,7 +34,7 @@ def main() -> None:
     ):
         for resource in (*patients(), *observations()):
             fhir.put(resource)
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": _WIDTH, "height": _HEIGHT})
         page.goto(ehr.launch_url(gateway.url, PATIENT))
         _take(page)
@@ -54,10 +47,7 @@ def _take(page: Page) -> None:
     page.get_by_role("button", name="Score this patient").click()
     page.wait_for_selector("#risk")
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
-    page.screenshot(path=_PATH, animations="disabled")
-    with Image.open(_PATH) as whole:
-        whole.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(_PATH, optimize=True)
-    sys.stdout.write(f"wrote {_PATH.name}\n")
+    take(page, "smart-launch.png")
 
 
 if __name__ == "__main__":

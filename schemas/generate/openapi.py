@@ -137,6 +137,11 @@ def _fhir_operations(table: FeatureTable) -> Iterator[Operation]:
         (FHIR_TYPE, "OperationOutcome"),
         choices={"strictness": STRICTNESS},
     )
+    yield from _fhir_definitions(mapping)
+    yield from _fhir_form(mapping)
+
+
+def _fhir_definitions(mapping: FhirMapping) -> Iterator[Operation]:
     yield Operation(
         "get",
         "/fhir/metadata",
@@ -155,13 +160,16 @@ def _fhir_operations(table: FeatureTable) -> Iterator[Operation]:
         "What the operation takes and gives.",
         {FHIR_TYPE: {"type": "object"}},
     )
+
+
+def _fhir_form(mapping: FhirMapping) -> Iterator[Operation]:
     yield Operation(
         "get",
         mapping.questionnaire_path,
         "fhirQuestionnaire",
         "fhir",
         "Get the form as a Questionnaire",
-        f"The {len(table.features)} fields, for those that no record system has. A Bundle may have a completed "
+        f"The {len(mapping.table.features)} fields, for those that no record system has. A Bundle may have a completed "
         "QuestionnaireResponse to it.",
         {FHIR_TYPE: {"type": "object"}},
     )
