@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, Final
 
 from schemas.fhir import responses
-from schemas.fhir.mapping import BUNDLE_TYPES, FHIR_TYPE, STRICTNESS, FhirMapping
+from schemas.fhir.mapping import BUNDLE_TYPES, FhirMapping
 from schemas.generate.cds_operations import cds_operations, cds_schemas
+from schemas.generate.fhir_operations import fhir_operations
 from schemas.generate.json_schema import patient_record, struct_schemas
 from schemas.generate.operation import ABUSE, BODY, JSON, REF, Operation, ref
 from schemas.http import LINES_TYPE, Problem, RejectedRecord, ServedModel
@@ -115,78 +115,7 @@ def operations(table: FeatureTable, *, cds_hooks: bool = True) -> tuple[Operatio
     first = next(place for place, each in enumerate(OPERATIONS) if each.tag == "model")
     mapping = FhirMapping.of(table)
     optional = cds_operations(mapping) if mapping is not None and cds_hooks else ()
-    return (*OPERATIONS[:first], *_fhir_operations(table), *optional, *OPERATIONS[first:])
-
-
-def _fhir_operations(table: FeatureTable) -> Iterator[Operation]:
-    mapping = FhirMapping.of(table)
-    if mapping is None:
-        return
-    first, *others = mapping.operation.operation.split("-")
-    yield Operation(
-        "post",
-        mapping.path,
-        first + "".join(map(str.capitalize, others)),
-        "fhir",
-        "Score the patient of a FHIR Bundle",
-        f"FHIR R4: one Patient and Observations of the {len(table.features)} fields in, a RiskAssessment with the risk "
-        "of `/predict` out. Errors are OperationOutcomes with every error. docs/fhir.md has the codes and units.",
-        {FHIR_TYPE: ref("RiskAssessment")},
-        {FHIR_TYPE: ref("Bundle")},
-        (*BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY, *ABUSE),
-        (FHIR_TYPE, "OperationOutcome"),
-        choices={"strictness": STRICTNESS},
-    )
-    yield from _fhir_definitions(mapping)
-    yield from _fhir_form(mapping)
-
-
-def _fhir_definitions(mapping: FhirMapping) -> Iterator[Operation]:
-    yield Operation(
-        "get",
-        "/fhir/metadata",
-        "fhirMetadata",
-        "fhir",
-        "Get the CapabilityStatement",
-        "The operations, resources and formats that are supported.",
-        {FHIR_TYPE: {"type": "object"}},
-    )
-    yield Operation(
-        "get",
-        mapping.definition_path,
-        "fhirOperationDefinition",
-        "fhir",
-        "Get the OperationDefinition",
-        "What the operation takes and gives.",
-        {FHIR_TYPE: {"type": "object"}},
-    )
-
-
-def _fhir_form(mapping: FhirMapping) -> Iterator[Operation]:
-    yield Operation(
-        "get",
-        mapping.questionnaire_path,
-        "fhirQuestionnaire",
-        "fhir",
-        "Get the form as a Questionnaire",
-        f"The {len(mapping.table.features)} fields, for those that no record system has. A Bundle may have a completed "
-        "QuestionnaireResponse to it.",
-        {FHIR_TYPE: {"type": "object"}},
-    )
-    yield Operation(
-        "post",
-        mapping.populate_path,
-        "fhirPopulate",
-        "fhir",
-        "Fill the form in from a FHIR Bundle",
-        "SDC's `$populate`: a Bundle in, Parameters out: `response`, a QuestionnaireResponse in progress with the "
-        "fields that the Bundle has, and `issues`, an OperationOutcome of notes. Nothing is scored.",
-        {FHIR_TYPE: {"type": "object"}},
-        {FHIR_TYPE: ref("Bundle")},
-        (*BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY, *ABUSE),
-        (FHIR_TYPE, "OperationOutcome"),
-        choices={"strictness": STRICTNESS},
-    )
+    return (*OPERATIONS[:first], *fhir_operations(table), *optional, *OPERATIONS[first:])
 
 
 def document(version: str, table: FeatureTable, *, cds_hooks: bool = True) -> dict[str, Any]:
