@@ -29,6 +29,7 @@ _SLOW: Final = (
     "integration/api/test_memory.py",
     "integration/api/test_schemathesis.py",
     "integration/api/test_stalls.py",
+    "integration/api/test_fhir_validator.py",
     "integration/heartstream/test_dlq_list.py",
     "integration/heartstream/test_dlq_redrive.py",
     "integration/heartstream/test_dlq_redrive_skipped.py",

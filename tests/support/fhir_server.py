@@ -1,4 +1,4 @@
-"""HAPI's FHIR server with Patients and Observations in memory: the Java project beside this file, built by Maven."""
+"""HAPI's FHIR server with Patients and Observations in memory, and HL7's validator: Java, built by Maven."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
 
@@ -23,6 +23,7 @@ from runtime.ports import free_port
 _PROJECT: Final = Path(__file__).parent / "hapi"
 _BUILD_SECONDS: Final = 300
 _START_SECONDS: Final = 120.0
+_VALIDATE_SECONDS: Final = 280
 _QUICK: Final = ("-Xmx400m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
@@ -43,26 +44,46 @@ class FhirServer:
         urllib.request.urlopen(request, timeout=10).close()
 
 
+class Message(NamedTuple):
+    """A message of the validator about a file. `severity` is FHIR's: fatal, error, warning or information."""
+
+    file: str
+    severity: str
+    location: str
+    text: str
+
+
 @contextmanager
 def running_fhir_server() -> Iterator[FhirServer]:
     """Run a server; skip the test without Java or Maven, or if Maven cannot fetch the server."""
-    java = shutil.which("java")
-    if java is None or shutil.which("mvn") is None:
-        pytest.skip("no FHIR server: it needs Java 17 and Maven")
-    program = _built()
-    path = f"{program / 'classes'}{os.pathsep}{(program / 'classpath').read_text(encoding='utf-8')}"
-    port = free_port()
+    java, port = _java(), free_port()
     server = FhirServer(f"http://127.0.0.1:{port}/fhir")
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [java, *_QUICK, "-cp", path, "heartstream.FhirServer", str(port)], stdout=log, stderr=log
-        )
+        process = subprocess.Popen([*java, *_QUICK, "heartstream.FhirServer", str(port)], stdout=log, stderr=log)
         try:
             _await(server, process)
             yield server
         finally:
             process.kill()
             process.wait()
+
+
+def validate(files: Iterable[Path]) -> list[Message]:
+    """Return the messages of HL7's validator about files of R4 resources; skip the test as `running_fhir_server`."""
+    command = [*_java(), "heartstream.Validator", *map(str, files)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_VALIDATE_SECONDS, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return [Message(*line.split("\t")) for line in done.stdout.splitlines()]
+
+
+def _java() -> list[str]:
+    """Return the command of Java with the built programs."""
+    java = shutil.which("java")
+    if java is None or shutil.which("mvn") is None:
+        pytest.skip("no FHIR server: it needs Java 17 and Maven")
+    program = _built()
+    path = f"{program / 'classes'}{os.pathsep}{(program / 'classpath').read_text(encoding='utf-8')}"
+    return [java, "-cp", path]
 
 
 def _built() -> Path:
