@@ -96,10 +96,10 @@ class Smart(msgspec.Struct, frozen=True):
 class CdsHooks(msgspec.Struct, frozen=True):
     """The CDS Hooks service of the gateway, which docs/cds-hooks.md describes. It is off unless `enabled`.
 
-    `public_url` is the URL of the gateway for EHRs and browsers, such as `https://risk.example.org`; links of cards and
-    the audience of tokens begin with it. With a `launch_url`, that of a SMART app, the links launch that app.
-    With `warn_above_threshold`, a card with a risk at or above the model's threshold is a `warning`; all others are
-    `info`.
+    `public_url` is the URL of the gateway for EHRs and browsers, such as `https://risk.example.org`; links of cards,
+    the audience of tokens, and the URLs of the Questionnaire and other FHIR definitions begin with it. With a
+    `launch_url`, that of a SMART app, the links launch that app. With `warn_above_threshold`, a card with a risk at or
+    above the model's threshold is a `warning`; all others are `info`.
 
     `issuers` are the EHRs whose tokens are accepted, each with its keys: `ISSUER KEYS`, comma-separated, where KEYS is
     a JWKS file, or its https URL, the only one that is fetched. They need `public_url` and the extra `auth`.

@@ -100,7 +100,7 @@ class CdsHooksRoutes:
 
     async def discover(self, request: web.Request) -> web.Response:
         """Return the service, and the FHIR data that it asks for."""
-        url = self._settings.cds_hooks.public_url.rstrip("/") or base_url(request)
+        url = base_url(request, self._settings.cds_hooks.public_url)
         return _response(discovery(self._mapping, url, self._manager.scorer.manifest.data.population))
 
     async def call(self, request: web.Request) -> web.Response:

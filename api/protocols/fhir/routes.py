@@ -74,6 +74,7 @@ class FhirRoutes:
         self._manager = manager
         self._settings = settings.gateway
         self._fhir = settings.fhir
+        self._public_url = settings.cds_hooks.public_url
         self._now = now
         self._mapping = mapping
         self._strict = BundleParser(mapping, manager.compiled.records)
@@ -93,19 +94,19 @@ class FhirRoutes:
 
     async def metadata(self, request: web.Request) -> web.Response:
         """Return the CapabilityStatement, with URLs of the host that the caller uses."""
-        return _resource(capability_statement(*self._described, base_url(request)))
+        return _resource(capability_statement(*self._described, base_url(request, self._public_url)))
 
     async def definition(self, request: web.Request) -> web.Response:
         """Return the OperationDefinition."""
-        return _resource(operation_definition(*self._described, base_url(request)))
+        return _resource(operation_definition(*self._described, base_url(request, self._public_url)))
 
     async def questionnaire(self, request: web.Request) -> web.Response:
         """Return the form of the feature table."""
-        return _resource(questionnaire(self._mapping, base_url(request)))
+        return _resource(questionnaire(self._mapping, base_url(request, self._public_url)))
 
     async def populate(self, request: web.Request) -> web.Response:
         """Fill the form in with what a Bundle has: 200 with it, 400 or 422 with every error. Nothing is scored."""
-        base = base_url(request)
+        base = base_url(request, self._public_url)
         sent = await self._read(request)
         parsed = await self._parse(sent, to_populate=True)
         if isinstance(parsed, RefusedBundle):
@@ -157,8 +158,10 @@ def _resource(content: object) -> web.Response:
     return web.Response(body=msgspec.json.encode(content), content_type=FHIR_TYPE)
 
 
-def base_url(request: web.Request) -> str:
-    """Return the URL of this server, by the name that the caller uses for it."""
+def base_url(request: web.Request, public_url: str) -> str:
+    """Return the URL of this server for its clients: the configured one, or by the name that the caller uses for it."""
+    if public_url:
+        return public_url.rstrip("/")
     if not _HOST.fullmatch(request.host):
         raise ProblemError(HTTPStatus.BAD_REQUEST, "Invalid Host header.")
     return f"{request.scheme}://{request.host}"

@@ -21,9 +21,14 @@ from tests.support.cds_hooks import (
     one_card,
     post,
     prefetch,
+    searchset,
 )
+from tests.support.fhir_answers import coded, item, response
 from tests.support.fhir_bundles import (
     CANARY,
+    COMPLETE,
+    RECORD,
+    UCI_FHIR,
     Json,
     with_changes,
 )
@@ -34,6 +39,25 @@ OTHER = "https://evil.example"
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
 FEEDBACK = {"card": str(uuid.uuid4()), "outcome": "overridden", "outcomeTimestamp": "2026-11-30T10:05:31Z"}
 GRANTED = "granted-by-the-ehr"
+
+
+def test_the_form_has_the_url_that_the_prefetch_asks_for(start: Starter) -> None:
+    """The public one, whatever name and scheme a proxy uses for the gateway: a search finds no other answers."""
+    settings = {"CDS_HOOKS__ENABLED": "true", "CDS_HOOKS__PUBLIC_URL": f"{BASE}/"}
+    with start(**settings) as gateway:
+        (service,) = ask(gateway, "GET", SERVICES).json["services"]
+        form = ask(gateway, "GET", UCI_FHIR.questionnaire_path).json
+    assert form["url"] == f"{BASE}{UCI_FHIR.questionnaire_path}"
+    assert f"&questionnaire={form['url']}&" in service["prefetch"]["questionnaire-response"]
+
+
+def test_answers_give_the_risk_that_observations_would(hooks: Child) -> None:
+    """A patient without an Observation of the chest pain type, who has answered the form."""
+    cp = int(RECORD["cp"])
+    found = prefetch(*(part for part in COMPLETE if part["id"] != "o-cp"))
+    found["questionnaire-response"] = searchset(response(item("cp", coded("cp", str(cp)))))
+    expected = one_card(post(hooks, call()))["summary"]
+    assert one_card(post(hooks, call(found)))["summary"] == expected
 
 
 def test_neither_tokens_nor_patients_are_in_logs_and_metrics(hooks: Child) -> None:
