@@ -15,11 +15,12 @@ import msgspec
 
 from bench.contenders import Contender
 from bench.cost import peak_mib
-from bench.environments import ROOT, interpreter
+from bench.environments import ROOT
 from bench.load import create_outputs, remove_topics, tell
 from bench.meter import Meter, Reading, Sample, committed
-from bench.output import Output, read_output
+from bench.output import Output, read_output, same_place
 from bench.stage import SERVERS, Stage
+from bench.toolchains import command
 from runtime.ports import free_port
 
 _STOP_SECONDS: Final = 60.0
@@ -90,7 +91,7 @@ def running(
     """Run a contender; one that drains is stopped by SIGTERM. Shows its log's end if it failed."""
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [interpreter(contender.environment), *contender.arguments],
+            [*command(contender.environment), *contender.arguments],
             env=variables,
             cwd=folder or log.parent,
             stdout=stream,
@@ -126,17 +127,19 @@ def check(process: subprocess.Popen[bytes]) -> None:
         raise RuntimeError(f"the contender ended with code {process.returncode}")
 
 
-def run_contender(contender: Contender, stage: Stage, results: int) -> tuple[Run, Output]:
+def run_contender(contender: Contender, stage: Stage, results: int, skipped: float = 0.0) -> tuple[Run, Output]:
     """Measure a contender on the input's first `results` records, or all of them; returns what it wrote as well.
 
+    The first `skipped` share of the results is not timed.
     Raises RuntimeError or TimeoutError if it fails.
     """
     names = Names.fresh(stage, contender)
     try:
         samples, peak = _watched(contender, stage, names, results)
-        output = read_output(stage.address, names.scores, stage.ends)
+        place_of = same_place if contender.says == "records" else None
+        output = read_output(stage.address, names.scores, stage.ends, place_of)
         whole = results == sum(stage.ends)
-        reading = Reading.of(samples, output, results, peak)
+        reading = Reading.of(samples, output, results, peak, skipped=skipped)
         remarks = _remarks(contender, stage, names, whole=whole)
         return Run(reading, output.lost(whole=whole), output.duplicated, remarks=remarks), output
     finally:

@@ -31,7 +31,7 @@ def interpreter(environment: str | None) -> str:
     if environment is None:
         return sys.executable
     lock = _LOCKS / f"{environment}.lock" if environment == SERVE else _LOCKS / "peers" / f"{environment}.lock"
-    folder = _cache() / environment
+    folder = cache() / environment
     python, stamp = folder / "bin" / "python", folder / "installed"
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
@@ -60,6 +60,7 @@ def _introduce_heartstream(python: Path) -> None:
     (folder / "METADATA").write_text(ours.read_text("METADATA") or "", encoding="utf-8")
 
 
-def _cache() -> Path:
+def cache() -> Path:
+    """Return the folder of what the benchmarks install and build."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "heartstream" / "bench"

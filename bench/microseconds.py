@@ -35,6 +35,7 @@ _RATE: Final = 500
 _PYTHON: Final = "Python"
 _ATTACH_SECONDS: Final = 2.0
 _STOP_SECONDS: Final = 30.0
+_PROFILED: Final = ("bare", "heartstream", "heartstream-risk", "heartstream-eos", "bare-eos")
 
 STEPS: Final = (
     ("schemas/codec.py:decode", "decode the JSON"),
@@ -198,7 +199,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--py-spy", default="py-spy", help="the profiler's command (default: as found on the path)")
     parser.add_argument("--records", type=int, default=300_000)
-    parser.add_argument("--only", choices=["bare", "heartstream", "heartstream-eos", "bare-eos"], default="heartstream")
+    parser.add_argument("--only", choices=_PROFILED, default="heartstream")
     parser.add_argument("--quick", action="store_true", help="100,000 records")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures here")
     add_arguments(parser)

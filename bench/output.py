@@ -80,6 +80,11 @@ def read_output(
     return Output(counts, hashes, tuple(np.array(each, dtype=np.int64) for each in written))
 
 
+def same_place(message: Message) -> Place:
+    """Say that a result comes from where it lies itself: where each record was written again, in its order."""
+    return message.partition() or 0, message.offset() or 0
+
+
 def _source_place(message: Message) -> Place:
     source = decode_score(message.value() or b"").source
     if source is None:

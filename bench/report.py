@@ -14,17 +14,23 @@ import msgspec
 from bench.contest import Run
 
 YARDSTICK: Final = "bare"
+_ROUNDED: Final = 100
+"""From here on, processor time is shown without decimals."""
 Table = Mapping[str, Sequence[Run]]
 """The runs of each contender, one a round."""
 
-COMPARISONS: Final = (
+COMPARISONS: Final[Sequence[tuple[str, str, Mapping[str, float]]]] = (
     ("heartstream", "bare", {"logistic_regression": 0.9, "random_forest": 0.8}),
     ("heartstream", "heartstream-risk", {"logistic_regression": 0.6, "pattern_submodels": 0.6}),
     ("heartstream", "bytewax", {"logistic_regression": 2.0}),
     ("heartstream", "faust-take", {"logistic_regression": 20.0}),
     ("heartstream-eos", "heartstream", {"logistic_regression": 0.85}),
+    ("heartstream-risk", "kafka-streams", {"logistic_regression": 1.0}),
+    ("heartstream-risk-eos", "kafka-streams-eos", {"logistic_regression": 1.0}),
+    ("heartstream-risk", "rust-risk", {}),
+    ("heartstream", "rust", {}),
 )
-"""Who is held against whom, and the goal for each model that has one."""
+"""Who is held against whom, and the goal of the rates for each model that has one."""
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -65,6 +71,12 @@ def ratios(runs: Sequence[Run], others: Sequence[Run]) -> Spread:
     return Spread.of([mine.reading.records_per_s / theirs.reading.records_per_s for mine, theirs in pairs])
 
 
+def cpu_ratios(runs: Sequence[Run], others: Sequence[Run]) -> Spread:
+    """Compare the processor time for one record, round by round."""
+    pairs = zip(runs, others, strict=True)
+    return Spread.of([mine.reading.cpu_us / theirs.reading.cpu_us for mine, theirs in pairs])
+
+
 def result(name: str, table: Table) -> Result:
     """Sum one contender up."""
     runs = table[name]
@@ -89,20 +101,21 @@ def result(name: str, table: Table) -> Result:
 
 
 def lines(table: Table, model: str) -> list[str]:
-    """Return the table as aligned text, and the comparisons that it allows."""
-    header = (
-        f"{'':16}{'records/s':>10}{'min..max':>19}{'x bare':>8}{'min..max':>14}{'CPU s/million':>15}{'peak MiB':>10}"
-    )
-    text = [f"{header}{'results':>10}  lost/duplicated/different"]
+    """Return the table as aligned text of at most 80 columns, what was wrong, and the comparisons that it allows."""
+    text = [f"{'':21}{'records/s':>9}{'min..max':>17}{'x bare':>7}{'min..max':>13}{'CPU s/M':>8}{'MiB':>5}"]
     for name in table:
         found = result(name, table)
         span = f"{found.records_per_s_min:,}..{found.records_per_s_max:,}"
         spread = f"{found.ratio_to_bare_min:.3f}..{found.ratio_to_bare_max:.3f}"
-        troubles = "; ".join(trouble for run in table[name] for trouble in run.troubles) or "none"
+        cpu = f"{found.cpu_seconds_per_million:.{2 if found.cpu_seconds_per_million < _ROUNDED else 0}f}"
         text.append(
-            f"{name:16}{found.records_per_s:>10,}{span:>19}{found.ratio_to_bare:>8.3f}{spread:>14}"
-            f"{found.cpu_seconds_per_million:>15.2f}{found.peak_mib:>10.0f}{found.results:>10,}  {troubles}"
+            f"{name:21}{found.records_per_s:>9,}{span:>17}{found.ratio_to_bare:>7.3f}{spread:>13}"
+            f"{cpu:>8}{found.peak_mib:>5.0f}"
         )
+    troubles = {name: "; ".join(trouble for run in runs for trouble in run.troubles) for name, runs in table.items()}
+    text += [f"{name}: {trouble}" for name, trouble in troubles.items() if trouble]
+    if not any(troubles.values()):
+        text.append("none lost, duplicated or different")
     return text + comparisons(table, model)
 
 
@@ -111,10 +124,11 @@ def comparisons(table: Table, model: str) -> list[str]:
     text = []
     for mine, theirs, goals in COMPARISONS:
         if mine in table and theirs in table:
-            found = ratios(table[mine], table[theirs])
-            span = f"{found.low:.2f}..{found.high:.2f}"
+            rate, cpu = (find(table[mine], table[theirs]) for find in (ratios, cpu_ratios))
             goal = f"; goal {goals[model]:g}" if model in goals else ""
-            text.append(f"{mine} / {theirs}: {found.median:.2f} ({span}){goal}")
+            text.append(
+                f"{mine} / {theirs}: {rate.median:.2f} ({rate.low:.2f}..{rate.high:.2f}){goal}; CPU {cpu.median:.2f}"
+            )
     return text
 
 

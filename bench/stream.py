@@ -1,32 +1,35 @@
 """Throughput of the worker, beside a bare confluent-kafka loop and other people's frameworks, in one run.
 
 All contenders read the same topic on the same broker and do the same work, one after another, in an order that
-alternates from round to round. What is measured, and how: bench/README.md.
+alternates from round to round. With a contender on the JVM or in native code, the first half of each one's results is
+not timed: a JVM compiles meanwhile. What is measured, and how: bench/README.md.
 
 example: python -m bench.stream --only heartstream,bytewax --runs 3 --json bench.json --plot bench.svg
+example: python -m bench.stream --peers all --runs 3 --json bench.json
 example: python -m bench.stream --only heartstream --table tests/tables/flchain.toml --data flchain.csv
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from bench import mlserver_door
-from bench.contenders import CONTENDERS, Contender, chosen
+from bench.contenders import CONTENDERS, PEERS, Contender, chosen
 from bench.contest import Run, run_contender
 from bench.load import PARTITIONS, tell
-from bench.output import Output
+from bench.output import Output, read_output, same_place
 from bench.plot import draw
-from bench.report import YARDSTICK, as_json, lines
+from bench.report import YARDSTICK, as_json, lines, machine
 from bench.stage import AskedBroker, Stage, add_arguments, new_stage
+from bench.toolchains import missing_tools
 from heartstream.terminal.exit_codes import errors_to_exit_codes
 from schemas.tables.builtin import UCI_HEART
 from schemas.tables.toml_file import read_table_file
@@ -34,7 +37,11 @@ from training.pipeline import OwnPatients
 
 _WARM_UP_RECORDS: Final = 50_000
 _LEAST_RECORDS: Final = 2_000
-_FAILURES: Final = (RuntimeError, TimeoutError, ValueError)
+_RECORDS: Final = 600_000
+_RECORDS_WITH_NATIVE: Final = 2_400_000
+"""A JVM has compiled what matters when half of them are scored."""
+_QUICK_RECORDS: Final = 120_000
+_FAILURES: Final = (RuntimeError, TimeoutError, ValueError, IndexError)
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -48,6 +55,11 @@ class Plan(msgspec.Struct, frozen=True):
     json: Path | None
     plot: Path | None
     own: OwnPatients | None = None
+
+    @property
+    def skipped(self) -> float:
+        """The share of each contender's results that is not timed."""
+        return 0.5 if any(contender.is_native for contender in self.contenders) else 0.0
 
     @property
     def table(self) -> str:
@@ -93,10 +105,16 @@ class Contest:
 
     def _measured(self, contender: Contender) -> Run:
         """Run one contender, and compare what it wrote with what the first one wrote that says as much."""
-        results = max(round(self._plan.records * contender.share), min(_LEAST_RECORDS, self._plan.records))
+        records = self._plan.records
+        # What makes a JVM warm would only make the slow ones slower to wait for.
+        share = records if contender.share == 1 else round(min(records, _RECORDS) * contender.share)
+        results = max(share, min(_LEAST_RECORDS, records))
         if contender.input == "requests":
             return mlserver_door.run(contender, self._stage, results)
-        run, output = run_contender(contender, self._stage, results)
+        run, output = run_contender(contender, self._stage, results, self._plan.skipped)
+        if contender.says == "records" and contender.says not in self._first:
+            stage = self._stage
+            self._first[contender.says] = read_output(stage.address, stage.topic, stage.ends, same_place)
         first = self._first.setdefault(contender.says, output)
         return msgspec.structs.replace(run, different=output.differing(first))
 
@@ -108,8 +126,16 @@ def parse(arguments: Sequence[str]) -> Plan:
     )
     names = ", ".join(contender.name for contender in CONTENDERS)
     parser.add_argument("--quick", action="store_true", help="bare, heartstream and faust-take once: under 50 s")
-    parser.add_argument("--only", metavar="NAMES", help=f"some of, with commas: {names}; bare always runs")
-    parser.add_argument("--records", type=int, help="input records (default 600,000; quick 120,000)")
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--only", metavar="NAMES", help=f"some of, with commas: {names}; bare always runs")
+    who.add_argument(
+        "--peers",
+        choices=list(PEERS),
+        help="python: those in Python (default); native: Kafka Streams and Rust, beside ours; all: both",
+    )
+    parser.add_argument(
+        "--records", type=int, help="input records (default 600,000; 2,400,000 with native peers; quick 120,000)"
+    )
     parser.add_argument("--runs", type=int, help="rounds (default 5; quick 1)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the medians here")
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw the medians here, as SVG")
@@ -120,12 +146,15 @@ def parse(arguments: Sequence[str]) -> Plan:
     if (asked.table is None) != (asked.data is None):
         parser.error("--table and --data need each other")
     try:
-        contenders = chosen(asked.only, quick=asked.quick, other_table=asked.table is not None)
+        contenders = chosen(
+            asked.only, asked.peers, quick=asked.quick, other_table=asked.table is not None, model=asked.model
+        )
     except ValueError as error:
         parser.error(str(error))
+    records = _RECORDS_WITH_NATIVE if any(contender.is_native for contender in contenders) else _RECORDS
     return Plan(
         contenders,
-        records=asked.records or (120_000 if asked.quick else 600_000),
+        records=asked.records or (_QUICK_RECORDS if asked.quick else records),
         runs=asked.runs or (1 if asked.quick else 5),
         broker=asked.broker,
         model=asked.model,
@@ -135,26 +164,44 @@ def parse(arguments: Sequence[str]) -> Plan:
     )
 
 
+def able(plan: Plan) -> tuple[Plan, dict[str, str]]:
+    """Leave out the contenders that cannot be built here; returns the reason for each of them, by name."""
+    skipped = {
+        contender.name: f"skipped: {', '.join(missing)} not installed"
+        for contender in plan.contenders
+        if (missing := missing_tools(contender.environment))
+    }
+    for reason in sorted(set(skipped.values())):
+        tell(f"{', '.join(name for name, its in skipped.items() if its == reason)}: {reason}")
+    contenders = [contender for contender in plan.contenders if contender.name not in skipped]
+    return msgspec.structs.replace(plan, contenders=contenders), skipped
+
+
 @errors_to_exit_codes()
 def main() -> None:
     """Measure, print, and leave with 1 if a contender failed, or a result was lost, duplicated or different."""
-    plan = parse(sys.argv[1:])
+    plan, skipped = able(parse(sys.argv[1:]))
     started = time.monotonic()
     with new_stage(plan.broker, plan.model, plan.records, own=plan.own) as stage:
         contest = Contest(plan, stage)
         contest.run()
-    held = f"{plan.records:,} records, {PARTITIONS} partitions, {plan.runs} runs, {os.cpu_count()} cores"
-    print(f"{plan.table}, {plan.model}, {held}")
+    its = machine()
+    print(f"{plan.table}, {plan.model}, {plan.records:,} records, {PARTITIONS} partitions, {plan.runs} runs")
+    print(f"{datetime.now(tz=UTC):%Y-%m-%d}, {its['cores']} cores, {its['processor']}, {its['system']}")
     print("\n".join(lines(contest.table, plan.model)))
-    for name, reason in contest.failed.items():
+    for name, reason in (contest.failed | skipped).items():
         print(f"{name}: not measured: {reason}")
-    print("rate: results that the broker took, from the first to the last, by its clock; start not counted")
+    counted = "the second half of the results" if plan.skipped else "results from the first to the last"
+    print(f"rate: {counted}, by the broker's clock; CPU: user and system\ntime of the contender's processes meanwhile")
     told = {
         "table": plan.table,
         "model": plan.model,
         "records": plan.records,
         "runs": plan.runs,
         "partitions": PARTITIONS,
+        "date": f"{datetime.now(tz=UTC):%Y-%m-%d}",
+        "skipped_share": plan.skipped,
+        "skipped": skipped,
     }
     document = as_json(contest.table, told, contest.failed)
     if plan.json:
