@@ -57,8 +57,8 @@ TOOLCHAINS: Final[Mapping[str, Toolchain]] = {
 
 def missing_tools(environment: str | None) -> list[str]:
     """Return the commands that a contender's environment needs and that are not installed."""
-    needs = TOOLCHAINS[environment].needs if environment is not None and environment in TOOLCHAINS else ()
-    return [command for command in needs if shutil.which(command) is None]
+    toolchain = TOOLCHAINS.get(environment or "")
+    return [] if toolchain is None else [name for name in toolchain.needs if shutil.which(name) is None]
 
 
 def command(environment: str | None) -> list[str]:

@@ -25,6 +25,11 @@ from tests.support.examples import accepted, rejected
 
 SEED: Final = 23
 MADE: Final = 5_000
+NOT_BUILT: Final = "python -m bench.stream --peers native builds it"
+CASES: Final = [
+    pytest.param(peer, says, marks=pytest.mark.skipif(not is_built(peer), reason=NOT_BUILT))
+    for peer, says in (("rust", "risk"), ("rust", "all"), ("kafka-streams", "risk"))
+]
 DETAILS: Final = {"risk": Details(interval=False, label_set=False, reasons=0), "all": Details(interval=True, reasons=3)}
 
 
@@ -51,11 +56,9 @@ def values() -> list[bytes]:
     return [*lines, *(value for _, value in records(1_000)), *made_up()]
 
 
-@pytest.mark.parametrize(("peer", "says"), [("rust", "risk"), ("rust", "all"), ("kafka-streams", "risk")])
+@pytest.mark.parametrize(("peer", "says"), CASES)
 def test_a_peer_writes_our_bytes(peer: str, says: str, model_dir: Path) -> None:
     """An empty line stands for a rejected record."""
-    if not is_built(peer):
-        pytest.skip(f"bench/peers/{peer} is not built: python -m bench.stream --peers native")
     lines = values()
     scorer = Scorer.from_directory(model_dir, "logistic_regression", DETAILS[says])
     sources = [Source("patients", 0, offset) for offset in range(len(lines))]
