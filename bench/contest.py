@@ -127,10 +127,10 @@ def check(process: subprocess.Popen[bytes]) -> None:
         raise RuntimeError(f"the contender ended with code {process.returncode}")
 
 
-def run_contender(contender: Contender, stage: Stage, results: int, skipped: float = 0.0) -> tuple[Run, Output]:
+def run_contender(contender: Contender, stage: Stage, results: int, untimed: float = 0.0) -> tuple[Run, Output]:
     """Measure a contender on the input's first `results` records, or all of them; returns what it wrote as well.
 
-    The first `skipped` share of the results is not timed.
+    The first `untimed` share of the results does not count.
     Raises RuntimeError or TimeoutError if it fails.
     """
     names = Names.fresh(stage, contender)
@@ -139,7 +139,7 @@ def run_contender(contender: Contender, stage: Stage, results: int, skipped: flo
         place_of = same_place if contender.says == "records" else None
         output = read_output(stage.address, names.scores, stage.ends, place_of)
         whole = results == sum(stage.ends)
-        reading = Reading.of(samples, output, results, peak, skipped=skipped)
+        reading = Reading.of(samples, output, results, peak, untimed=untimed)
         remarks = _remarks(contender, stage, names, whole=whole)
         return Run(reading, output.lost(whole=whole), output.duplicated, remarks=remarks), output
     finally:

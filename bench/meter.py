@@ -68,18 +68,18 @@ class Reading(msgspec.Struct, frozen=True):
         peak_mib: float = math.nan,
         *,
         from_start: bool = False,
-        skipped: float = 0.0,
+        untimed: float = 0.0,
     ) -> Reading:
         """Count from when the first result was written, or from the first sample, to when `results` of them were.
 
-        If there are not so many, to the last. The first `skipped` share of them, below 1, is not counted, nor what was
+        If there are not so many, to the last. The first `untimed` share of them, below 1, is not counted, nor what was
         written at the very first moment: it was done before. Raises ValueError if there is nothing to time.
         """
         written = np.sort(np.concatenate(output.written)) / 1000
         if not len(written):
             raise ValueError("no result was written")
         last = min(results, len(written)) - 1
-        begin = samples[0].clock if from_start else float(written[int(skipped * last)])
+        begin = samples[0].clock if from_start else float(written[int(untimed * last)])
         end = float(written[last])
         if end - begin < _LEAST_SECONDS:
             raise ValueError(f"all results were written within {_LEAST_SECONDS} s: too few records to time")

@@ -57,7 +57,7 @@ class Plan(msgspec.Struct, frozen=True):
     own: OwnPatients | None = None
 
     @property
-    def skipped(self) -> float:
+    def untimed(self) -> float:
         """The share of each contender's results that is not timed."""
         return 0.5 if any(contender.is_native for contender in self.contenders) else 0.0
 
@@ -111,7 +111,7 @@ class Contest:
         results = max(share, min(_LEAST_RECORDS, records))
         if contender.input == "requests":
             return mlserver_door.run(contender, self._stage, results)
-        run, output = run_contender(contender, self._stage, results, self._plan.skipped)
+        run, output = run_contender(contender, self._stage, results, self._plan.untimed)
         if contender.says == "records" and contender.says not in self._first:
             stage = self._stage
             self._first[contender.says] = read_output(stage.address, stage.topic, stage.ends, same_place)
@@ -119,8 +119,7 @@ class Contest:
         return msgspec.structs.replace(run, different=output.differing(first))
 
 
-def parse(arguments: Sequence[str]) -> Plan:
-    """Read the command line."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench.stream", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -142,6 +141,12 @@ def parse(arguments: Sequence[str]) -> Plan:
     add_arguments(parser)
     parser.add_argument("--table", metavar="TOML", type=Path, help="the feature table of other patients")
     parser.add_argument("--data", metavar="CSV", type=Path, help="their labelled file, as for `heartstream train`")
+    return parser
+
+
+def parse(arguments: Sequence[str]) -> Plan:
+    """Read the command line."""
+    parser = _parser()
     asked = parser.parse_args(arguments)
     if (asked.table is None) != (asked.data is None):
         parser.error("--table and --data need each other")
@@ -167,12 +172,12 @@ def parse(arguments: Sequence[str]) -> Plan:
 def able(plan: Plan) -> tuple[Plan, dict[str, str]]:
     """Leave out the contenders that cannot be built here; returns the reason for each of them, by name."""
     skipped = {
-        contender.name: f"skipped: {', '.join(missing)} not installed"
+        contender.name: f"{', '.join(missing)} not installed"
         for contender in plan.contenders
         if (missing := missing_tools(contender.environment))
     }
     for reason in sorted(set(skipped.values())):
-        tell(f"{', '.join(name for name, its in skipped.items() if its == reason)}: {reason}")
+        tell(f"{', '.join(name for name, its in skipped.items() if its == reason)}: skipped: {reason}")
     contenders = [contender for contender in plan.contenders if contender.name not in skipped]
     return msgspec.structs.replace(plan, contenders=contenders), skipped
 
@@ -189,9 +194,9 @@ def main() -> None:
     print(f"{plan.table}, {plan.model}, {plan.records:,} records, {PARTITIONS} partitions, {plan.runs} runs")
     print(f"{datetime.now(tz=UTC):%Y-%m-%d}, {its['cores']} cores, {its['processor']}, {its['system']}")
     print("\n".join(lines(contest.table, plan.model)))
-    for name, reason in (contest.failed | skipped).items():
+    for name, reason in contest.failed.items():
         print(f"{name}: not measured: {reason}")
-    counted = "the second half of the results" if plan.skipped else "results from the first to the last"
+    counted = "the second half of the results" if plan.untimed else "results from the first to the last"
     print(f"rate: {counted}, by the broker's clock; CPU: user and system\ntime of the contender's processes meanwhile")
     told = {
         "table": plan.table,
@@ -200,7 +205,7 @@ def main() -> None:
         "runs": plan.runs,
         "partitions": PARTITIONS,
         "date": f"{datetime.now(tz=UTC):%Y-%m-%d}",
-        "skipped_share": plan.skipped,
+        "untimed_share": plan.untimed,
         "skipped": skipped,
     }
     document = as_json(contest.table, told, contest.failed)
