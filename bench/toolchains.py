@@ -1,6 +1,6 @@
 """Contenders in other languages: built from their sources in bench/peers, the first time that they are needed.
 
-Their versions are pinned there: Cargo.lock, and the versions in pom.xml. What is built lies beside the environments of
+Their versions are pinned there, in Cargo.toml and pom.xml. What is built lies beside the environments of
 `bench.environments`.
 """
 
@@ -35,7 +35,7 @@ class Toolchain(msgspec.Struct, frozen=True):
 
 def _cargo(folder: Path) -> list[str]:
     manifest = str(_PEERS / "rust" / "Cargo.toml")
-    options = ["--release", "--locked", "--quiet", "--manifest-path", manifest, "--target-dir", str(folder)]
+    options = ["--release", "--quiet", "--manifest-path", manifest, "--target-dir", str(folder)]
     return ["cargo", "build", *options]
 
 
