@@ -152,7 +152,9 @@ def new_browser_policy(settings: configured.Gateway, *, is_open: bool) -> Browse
 def _load_model(settings: Settings) -> tuple[ModelManager, ModelReloader[Scorer] | None]:
     """Load the model; reload it when its path changes, if that is configured."""
     model, window_records = settings.model, settings.drift.window_records
-    source = ModelSource(Path(model.path), model.name or None, model.key_path(), settings.score, window_records)
+    source = ModelSource(
+        Path(model.path), model.name or None, model.key_path(), settings.score, window_records, model.native
+    )
     manager = ModelManager(load_with_timeout(source.load), model.max_score_shift, emit_model_withdrawn)
     emit_model_loaded(manager.facts())
     reloader = (

@@ -58,7 +58,8 @@ class Task(msgspec.Struct, frozen=True):
     def from_environment(cls) -> Task:
         """Read the same settings as the worker, load the model, and take what was loaded out of garbage collection."""
         settings = Settings.from_mapping(os.environ)
-        scorer = Scorer.from_directory(Path(settings.model.path), settings.model.name or None, settings.score)
+        model = settings.model
+        scorer = Scorer.from_directory(Path(model.path), model.name or None, settings.score, native=model.native)
         gc.collect()
         gc.freeze()
         kafka, topics = settings.kafka, settings.topics

@@ -5,10 +5,11 @@ Optimized for speed: one C call per score. `schemas.record_format` decodes patie
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from hashlib import sha256
-from itertools import repeat
-from typing import Final
+from itertools import chain, repeat
+from typing import Final, overload
 
 import msgspec
 
@@ -85,6 +86,11 @@ def reason_json(reason: Reason) -> msgspec.Raw:
     return msgspec.Raw(_encode(reason))
 
 
+def reason_start(field: str) -> bytes:
+    """Encode the start of a field's reasons, up to the number."""
+    return _encode(Reason(field, 0.0)).removesuffix(b"0.0}")
+
+
 class ScoreColumns(msgspec.Struct, frozen=True):
     """The scores of a batch as columns, one entry per record. Risks are 0 to 1."""
 
@@ -156,6 +162,49 @@ class ScoreBuilder:
         return scores
 
 
+class ScoreBatch:
+    """The scores of a batch, which are built, and encoded, only when that is needed."""
+
+    def __init__(self, build: Callable[[], Sequence[EncodableScore]], encode: Callable[[], list[bytes] | None]) -> None:
+        """`encode` returns the JSON of each score, None to encode what `build` returns."""
+        self._build, self._encode = build, encode
+
+    @cached_property
+    def scores(self) -> Sequence[EncodableScore]:
+        """The scores as objects."""
+        return self._build()
+
+    @cached_property
+    def encoded(self) -> list[bytes]:
+        """The scores as JSON."""
+        encoded = self._encode()
+        return list(map(_encode, self.scores)) if encoded is None else encoded
+
+
+class LazyScores(Sequence[EncodableScore]):
+    """Some of the scores of a batch, or all."""
+
+    def __init__(self, batch: ScoreBatch, rows: range) -> None:
+        self._batch, self._rows = batch, rows
+
+    def __len__(self) -> int:
+        """Count the scores."""
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> EncodableScore: ...
+    @overload
+    def __getitem__(self, index: slice) -> LazyScores: ...
+    def __getitem__(self, index: int | slice) -> EncodableScore | LazyScores:
+        """Return one score, or a part of them that is still not built."""
+        rows = self._rows[index]
+        return LazyScores(self._batch, rows) if isinstance(rows, range) else self._batch.scores[rows]
+
+    def encoded(self) -> list[bytes]:
+        """Return each score as JSON."""
+        return self._batch.encoded[self._rows.start : self._rows.stop : self._rows.step]
+
+
 def encode_score(score: EncodableScore) -> bytes:
     """Encode one score as JSON."""
     return _encode(score)
@@ -163,11 +212,13 @@ def encode_score(score: EncodableScore) -> bytes:
 
 def encode_scores(scores: Iterable[EncodableScore]) -> list[bytes]:
     """Encode each score as JSON."""
-    return list(map(_encode, scores))
+    return scores.encoded() if isinstance(scores, LazyScores) else list(map(_encode, scores))
 
 
 def encode_score_lines(scores: Iterable[EncodableScore]) -> bytes:
     """Encode each score as a line of JSON: the same bytes, in one call."""
+    if isinstance(scores, LazyScores):
+        return b"".join(chain.from_iterable(zip(scores.encoded(), repeat(b"\n"))))
     return _encode_lines(scores)
 
 

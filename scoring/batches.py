@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from schemas.cloudevents import Content
 from schemas.record_format import RecordFormat, coding_of
 from schemas.records import PatientRecord, Source
+from schemas.tables.feature_table import PATIENT_ID
 from scoring.compiled_table import CompiledTable
 from scoring.features import Mask, Matrix
 from scoring.pipeline import DecodedBatch, Issues
@@ -38,6 +40,24 @@ class JsonBatch:
 
     def decode(self, compiled: CompiledTable) -> DecodedBatch:
         """Decode each record and convert it to the table's coding; reject it if it is invalid."""
+        if compiled.native is None or self._coding is not None:
+            return self._decode(compiled)
+        matrix, ids, others = compiled.native.decode(self._values)
+        declared, rejected, mask = frozenset[int](), dict[int, Issues](), np.ones(len(ids), dtype=np.bool_)
+        if others:
+            rest = JsonBatch([self._values[at] for at in others], content=lambda at: self._content(others[at]))
+            found = rest._decode(compiled)
+            declared = frozenset(others[at] for at in found.declared)
+            rejected = {others[at]: issues for at, issues in found.rejected.items()}
+            mask[list(rejected)] = False
+            for at, patient_id, row in zip(found.positions, found.patient_ids, found.matrix, strict=True):
+                ids[others[at]], matrix[others[at]] = patient_id, row
+        known = cast("list[str]", ids)
+        decoded = DecodedBatch(range(len(ids)), known, matrix, {}, declared, self._values, self._sources, self._keys)
+        return decoded.where(mask, rejected) if rejected else decoded
+
+    def _decode(self, compiled: CompiledTable) -> DecodedBatch:
+        """Decode each record in Python."""
         rejected: dict[int, Issues] = {}
         positions, records, slow = self._readable(compiled.records, rejected)
         rules = compiled.matrix
@@ -135,3 +155,10 @@ class ColumnBatch(msgspec.Struct, frozen=True):
         """Decode the equivalent JSON records. They have no digest: this JSON is not the original input."""
         written = [self.write(row) for row in range(len(self.matrix))]
         return msgspec.structs.replace(JsonBatch(written, self.coding).decode(compiled), values=None)
+
+
+def reference_batch(compiled: CompiledTable) -> JsonBatch:
+    """Return the reference cases as records of a topic."""
+    fields = map(compiled.table.fields_of, compiled.reference_cases.tolist())
+    values = [msgspec.json.encode({PATIENT_ID: f"p-{row}", **record}) for row, record in enumerate(fields)]
+    return JsonBatch(values, sources=[Source("patients", 0, row) for row in range(len(values))])

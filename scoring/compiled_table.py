@@ -10,12 +10,16 @@ from schemas.tables.feature_table import FeatureTable
 from scoring.features import Matrix, MatrixFormat
 from scoring.groups import PatientGroups
 from scoring.missingness import MissingPatterns, PatternColumns, Patterns
+from scoring.native_decoder import NativeDecoder
 from scoring.preprocessing import PreprocessedColumns
 from scoring.reference_cases import reference_cases
 
 
 class CompiledTable:
-    """What all batches of one feature table share: built once for a model, or once for a training run."""
+    """What all batches of one feature table share: built once for a model, or once for a training run.
+
+    `native` reads most records, if a scorer has set it, and `records` the others.
+    """
 
     def __init__(self, table: FeatureTable, patterns: Iterable[int] = ()) -> None:
         """Compile `table`, with the missing `patterns` that a model lists (`MissingPatterns`). Takes a millisecond."""
@@ -24,6 +28,7 @@ class CompiledTable:
         self.matrix = MatrixFormat(table)
         self.patterns = MissingPatterns(table, patterns)
         self.groups = PatientGroups(table)
+        self.native: NativeDecoder | None = None
 
     @cached_property
     def columns(self) -> PreprocessedColumns:

@@ -37,6 +37,7 @@ class Facts(msgspec.Struct, frozen=True):
     engine: str
     fallback_reason: str | None
     watches_drift: bool
+    native_reason: str | None
 
 
 Withdrawn = Callable[[Facts, str], object]
@@ -74,7 +75,13 @@ class ModelManager:
         """Tell of the model in use."""
         scorer, model = self.scorer, self.scorer.model
         return Facts(
-            model.name, model.version, model.digest, scorer.engine, scorer.fallback_reason, scorer.window is not None
+            model.name,
+            model.version,
+            model.digest,
+            scorer.engine,
+            scorer.fallback_reason,
+            scorer.window is not None,
+            scorer.native_reason,
         )
 
     def recent(self) -> Recent | None:

@@ -11,6 +11,7 @@ import msgspec
 
 from schemas.errors import ArtifactError
 from schemas.records import Details
+from scoring.extension import NativeMode
 from scoring.files import read_file
 from scoring.isolated_load import verify_model, without_pickles
 from scoring.model_artifact import DIGEST_DIGITS, MANIFEST_FILE, Artifact, load, no_model
@@ -28,6 +29,7 @@ class ModelSource(msgspec.Struct, frozen=True):
     public_key: Path | None = None
     details: Details = Details()
     window_records: int = 0
+    native: NativeMode = "auto"
 
     def digest(self) -> str:
         """Return the digest of what is there now, unverified. Raises ArtifactError."""
@@ -70,4 +72,4 @@ class ModelSource(msgspec.Struct, frozen=True):
         return load(folder, self.name, key)
 
     def _scorer(self, artifact: Artifact) -> Scorer:
-        return Scorer(artifact, self.details, self.window_records)
+        return Scorer(artifact, self.details, self.window_records, self.native)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Final
@@ -10,15 +11,19 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from schemas.codec import Optional, input_digest
+from schemas.codec import EncodableScore, Optional, encode_scores, input_digest
 from schemas.errors import ArtifactError
 from schemas.records import Details
+from scoring.batches import reference_batch
 from scoring.compiled_table import CompiledTable
 from scoring.details import ScoreDetails, outwards
 from scoring.drift import Window
 from scoring.engines import Explanation, Vector, build_engine
+from scoring.extension import NativeMode, UnavailableError, load_extension
 from scoring.features import Mask, Matrix
 from scoring.model_artifact import Artifact, Manifest, load
+from scoring.native_decoder import NativeDecoder
+from scoring.native_encoder import NativeEncoder
 from scoring.pipeline import MODEL_FAILURE, DecodedBatch, Results
 from scoring.reference_results import check_reference_results, reference_results
 from scoring.uncertainty import Intervals, Lookup, Uncertainty
@@ -31,7 +36,8 @@ class Scorer:
 
     `engine` is its name ("linear", "onnx" or "sklearn"); `fallback_reason` says why it is not a fast one. `uncertainty`
     has the tables of intervals and label sets; `window` observes the results of this model, if drift is monitored;
-    `cards` and `report` are the artifact's. Not thread-safe.
+    `cards` and `report` are the artifact's. `native_reason` says why the native core is not in use, None if it is. Not
+    thread-safe.
     """
 
     def __init__(
@@ -39,6 +45,7 @@ class Scorer:
         artifact: Artifact,
         details: Details = Details(),  # noqa: B008  # it is frozen
         window_records: int = 0,
+        native: NativeMode = "auto",
     ) -> None:
         """Select and verify the engine, and keep its results for the reference cases.
 
@@ -68,6 +75,28 @@ class Scorer:
             ranges = artifact.manifest.training_range
             found_results = reference_results(found.log_odds, prepared.uncertainty, ranges, compiled)
             check_reference_results(prepared.reference_results, found_results)
+        self._encoder: NativeEncoder | None = None
+        self.native_reason = self._start_native(native)
+        if native == "required" and self.native_reason is not None:
+            raise ArtifactError(f"the native core is required, and cannot be used: {self.native_reason}")
+
+    def _start_native(self, mode: NativeMode) -> str | None:
+        """Use the native core if its bytes for the reference cases are the same; otherwise return the reason."""
+        compiled = self.compiled
+        try:
+            extension = load_extension(mode, len(compiled.table.features))
+        except UnavailableError as error:
+            return str(error)
+        batch = reference_batch(compiled)
+        expected = self.score(batch.decode(compiled))
+        compiled.native = NativeDecoder(extension, compiled.table)
+        self._encoder = NativeEncoder(extension, self._details)
+        decoded = batch.decode(compiled)
+        found = encode_scores(self.score(decoded).scores)
+        if found == encode_scores(expected.scores) and decoded.matrix.tobytes() == expected.matrix.tobytes():
+            return None
+        compiled.native = self._encoder = None
+        return "it gives other bytes for the reference cases"
 
     @property
     def engine(self) -> str:
@@ -82,12 +111,13 @@ class Scorer:
         details: Details = Details(),  # noqa: B008  # it is frozen
         public_key: bytes | None = None,
         window_records: int = 0,
+        native: NativeMode = "auto",
     ) -> Scorer:
         """Load and verify a model directory; with a key (PEM) it must be signed. Blocks for a few milliseconds.
 
         Raises ArtifactError.
         """
-        return cls(load(folder, name, public_key), details, window_records)
+        return cls(load(folder, name, public_key), details, window_records, native)
 
     def explain(self, matrix: Matrix) -> Explanation:
         """Score valid records (n, fields). The risks (n,), 0 to 1, have six decimals."""
@@ -98,7 +128,8 @@ class Scorer:
         """Return the 90% intervals of scored records (n, fields); None if the model has none."""
         if found.log_odds is None:
             return None
-        return outwards(self._lookup.intervals(found.log_odds, self.compiled.cells_of(matrix)))
+        intervals = self._lookup.intervals(found.log_odds, self.compiled.cells_of(matrix))
+        return None if intervals is None else outwards(intervals)
 
     def risks(self, matrix: Matrix) -> Vector:
         """Score valid records (n, fields); returns risks (n,), 0 to 1, to six decimals."""
@@ -122,15 +153,20 @@ class Scorer:
             found = self._attempt(batch.matrix)
             if found is None:
                 raise ArtifactError("the model fails on records that it has just scored")
-        scores = self._details.builder.scores(
+        build = partial(self._built, batch, found)
+        scores = build() if self._encoder is None else self._encoder.scores(batch, found, self._digests(batch), build)
+        labels, models = found.risks >= self.manifest.threshold, [self.model] * len(scores)
+        return Results(
+            batch.positions, batch.matrix, found.risks, labels, scores, models, batch.rejected, batch.declared
+        )
+
+    def _built(self, batch: DecodedBatch, found: Explanation) -> Sequence[EncodableScore]:
+        """Return the scores as objects."""
+        return self._details.builder.scores(
             batch.patient_ids,
             self._details.columns(batch.matrix, found),
             repeat(None) if batch.sources is None else map(batch.sources.__getitem__, batch.positions),
             self._digests(batch),
-        )
-        labels, models = found.risks >= self.manifest.threshold, [self.model] * len(scores)
-        return Results(
-            batch.positions, batch.matrix, found.risks, labels, scores, models, batch.rejected, batch.declared
         )
 
     def _digests(self, batch: DecodedBatch) -> Iterable[str | Optional]:

@@ -134,7 +134,7 @@ def create_shadow_app(settings: Settings) -> ScoringApp:
     if not asked.path:
         raise SettingsError((f"{_NO_CHALLENGER}: the shadow needs a challenger model",))
     serdes = Serdes.of(settings, settings.topics.shadow)
-    source = ModelSource(Path(model.path), model.name or None, model.key_path(), settings.score)
+    source = ModelSource(Path(model.path), model.name or None, model.key_path(), settings.score, native=model.native)
     champion = ModelManager(load_with_timeout(source.load))
 
     def new_agent(
@@ -163,8 +163,8 @@ def _with_canary(settings: Settings, champion: ModelManager) -> Model:
 
 def _source_of(settings: Settings, path: str, name: str) -> ModelSource:
     """Return the source of a model of the worker; all have the same details, key and drift settings."""
-    window_records = settings.drift.window_records
-    return ModelSource(Path(path), name or None, settings.model.key_path(), settings.score, window_records)
+    model, window_records = settings.model, settings.drift.window_records
+    return ModelSource(Path(path), name or None, model.key_path(), settings.score, window_records, model.native)
 
 
 class Agent(Protocol):

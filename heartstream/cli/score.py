@@ -79,7 +79,8 @@ def score(  # noqa: PLR0913  # a command's options
         if errors is None and output != PIPE:
             errors = output.with_name(f"{output.name}.errors.ndjson")
         folder, chosen = model or Path(settings.model.path), name or settings.model.name or None
-        scorer = Scorer.from_directory(folder, chosen, settings.score, settings.model.key())
+        key, native = settings.model.key(), settings.model.native
+        scorer = Scorer.from_directory(folder, chosen, settings.score, key, native=native)
         tune_gc()
         count = processes or min(usable_cpus(), _DEFAULT_PROCESSES)
         request = Request(source, output, errors, format, resume, force, count, coding, options)

@@ -56,7 +56,7 @@ def replay(topic: str, chosen: RecordRange, model: Path | None, name: str | None
     if topic in {*msgspec.structs.astuple(topics), settings.audit.topic}:
         raise SettingsError((f"the stream uses {topic}: a replay needs a separate topic",))
     folder, named = model or Path(settings.model.path), name or settings.model.name or None
-    scorer = Scorer.from_directory(folder, named, settings.score, settings.model.key())
+    scorer = Scorer.from_directory(folder, named, settings.score, settings.model.key(), native=settings.model.native)
     with Reader.open(settings) as reader:
         ranges = reader.between(topics.patients, chosen.since, chosen.until)
         if dry_run:

@@ -15,7 +15,10 @@ _log: Final = structlog.get_logger("heartstream")
 
 
 class ModelLoaded(msgspec.Struct, frozen=True):
-    """A model is verified, self-checked and in use."""
+    """A model is verified, self-checked and in use.
+
+    `native_reason` says why Python reads its records and writes its scores, None if the native core does.
+    """
 
     name: str
     version: str
@@ -23,9 +26,11 @@ class ModelLoaded(msgspec.Struct, frozen=True):
     engine: str
     fallback_reason: str | None
     watches_drift: bool
+    native_reason: str | None = None
 
     def emit(self) -> None:
-        """Log it, as a warning without a fast engine; set the info metric."""
+        """Log it, as a warning without a fast engine; set the metrics."""
+        metrics.NATIVE.set(self.native_reason is None)
         metrics.MODEL.clear()
         metrics.MODEL.labels(self.name, self.version, self.digest, self.engine).set(1)
         log = _log.bind(
@@ -34,6 +39,7 @@ class ModelLoaded(msgspec.Struct, frozen=True):
             digest=self.digest,
             engine=self.engine,
             watches_drift=self.watches_drift,
+            core="native" if self.native_reason is None else f"Python: {self.native_reason}",
         )
         if self.fallback_reason is None:
             log.info("model loaded")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, Literal, get_args, get_origin
 
 import msgspec
 
@@ -52,6 +52,8 @@ def render() -> str:
 
 def _takes(kind: Any) -> str:
     """Describe the values that a field accepts."""
+    if get_origin(kind) is Literal:
+        return ", ".join(get_args(kind))
     base, limits = (get_args(kind)[0], get_args(kind)[1]) if get_origin(kind) is not None else (kind, None)
     word = {"bool": "true or false", "int": "whole number", "float": "number", "str": "text"}[base.__name__]
     if limits is None:

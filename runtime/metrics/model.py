@@ -9,6 +9,9 @@ from runtime.metrics.definitions import counter_of, gauge
 MODEL: Final = gauge(
     "heartstream_model_info", "The model in use; the value is 1.", "name", "version", "digest", "engine"
 )
+NATIVE: Final = gauge(
+    "heartstream_native_core", "Whether the native core reads records and writes scores (1), or Python does (0)."
+)
 MODEL_CHANGES: Final = counter_of(
     "heartstream_model_changes",
     "Candidate models by result: swapped (in use), refused, or withdrawn while on trial (the previous model is in use "

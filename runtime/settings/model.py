@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -21,6 +21,9 @@ class Model(msgspec.Struct, frozen=True):
     another model; 0 disables the check. The new model is verified in a separate process and takes over between two
     batches. It is refused, and the current one stays in use, if the risks of recent records change by more than
     `max_score_shift` on average; 1 means no limit.
+
+    `native` says whether records are read and scores written by the extension heartstream-native: `auto` where it is
+    installed in this version, `off` never, `required` always, or the process does not start. The scores are the same.
     """
 
     path: Name = "model"
@@ -28,6 +31,7 @@ class Model(msgspec.Struct, frozen=True):
     public_key: str = ""
     reload_interval_seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     max_score_shift: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.25
+    native: Literal["auto", "off", "required"] = "auto"
 
     def key_path(self) -> Path | None:
         """Return the path of the public key, or None if none is set. Raises SettingsError if it cannot be read."""

@@ -1,0 +1,69 @@
+"""Writes the scores of batches with the native extension."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+from schemas.codec import EncodableScore, LazyScores, Optional, ScoreBatch, reason_start
+from scoring.details import LABEL_SETS, ScoreDetails
+from scoring.engines import Explanation
+from scoring.extension import Columns, Extension
+from scoring.pipeline import DecodedBatch
+
+
+class NativeEncoder:
+    """Writes scores of one model. Not thread-safe."""
+
+    def __init__(self, extension: Extension, details: ScoreDetails) -> None:
+        self._details = details
+        self._encoder = extension.Encoder(
+            details.ranges,
+            details.builder.threshold,
+            list(map(bytes, LABEL_SETS)),
+            list(map(reason_start, details.reason_fields)),
+            details.configured.reasons,
+        )
+
+    def scores(
+        self,
+        batch: DecodedBatch,
+        found: Explanation,
+        digests: Iterable[str | Optional],
+        build: Callable[[], Sequence[EncodableScore]],
+    ) -> LazyScores:
+        """Return scores that are written when they are encoded, and that `build` builds where objects are needed."""
+        encode = partial(self._encode, batch, found, digests)
+        return LazyScores(ScoreBatch(build, encode), range(len(batch.positions)))
+
+    def _encode(self, batch: DecodedBatch, found: Explanation, digests: Iterable[str | Optional]) -> list[bytes] | None:
+        """Return the scores as JSON, None if Python has to write them."""
+        columns = self._columns(batch, found, digests)
+
+        def metadata(row: int) -> tuple[bytes, bytes]:
+            healthy, diseased = self._details.metadata_of(columns.matrix[row : row + 1])
+            return bytes(healthy), bytes(diseased)
+
+        try:
+            return self._encoder.encode(columns, metadata)
+        except ValueError:
+            return None
+
+    def _columns(self, batch: DecodedBatch, found: Explanation, digests: Iterable[str | Optional]) -> Columns:
+        arrays, configured = self._details.arrays(batch.matrix, found), self._details.configured
+        sources, positions = batch.sources, batch.positions
+        if sources is not None and len(sources) != len(positions):
+            sources = [sources[position] for position in positions]
+        return Columns(
+            list(batch.patient_ids),
+            batch.matrix,
+            found.risks,
+            arrays.intervals,
+            arrays.sampling_intervals,
+            arrays.label_sets,
+            found.contributions if configured.reasons else None,
+            [digest or None for digest, _ in zip(digests, positions, strict=False)]
+            if configured.input_digest
+            else None,
+            None if sources is None else list(sources),
+        )
