@@ -62,6 +62,8 @@ _SCORE_EVENTS: Final = (("HEARTSTREAM_WORKER__CLOUDEVENTS", "true"),)
 """The same scores with the headers of CloudEvents: what those cost."""
 _UNCHECKED: Final = (("HEARTSTREAM_KAFKA__OPTIONS__CHECK_CRCS", "false"),)
 """The same without a look at the checksums of what is read: what that costs."""
+_IN_PYTHON: Final = (("HEARTSTREAM_MODEL__NATIVE", "off"),)
+"""The same without the native core, where it is installed: what it saves."""
 
 
 def _kafka_streams(name: str, threads: int, guarantee: Guarantee) -> Contender:
@@ -72,6 +74,7 @@ def _kafka_streams(name: str, threads: int, guarantee: Guarantee) -> Contender:
 CONTENDERS: Final = (
     Contender("bare", ("-m", "bench.bare"), drains=True),
     Contender("heartstream", ("-m", "heartstream", "worker"), drains=True),
+    Contender("heartstream-python", ("-m", "heartstream", "worker"), settings=_IN_PYTHON, drains=True),
     Contender("heartstream-risk", ("-m", "heartstream", "worker"), settings=_RISK_ALONE, drains=True, says="risk"),
     Contender("heartstream-events", ("-m", "heartstream", "worker"), settings=_SCORE_EVENTS, drains=True),
     Contender("heartstream-unchecked", ("-m", "heartstream", "worker"), settings=_UNCHECKED, drains=True),

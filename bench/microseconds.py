@@ -40,6 +40,8 @@ _PROFILED: Final = ("bare", "heartstream", "heartstream-risk", "heartstream-eos"
 
 STEPS: Final = (
     ("schemas/record_format.py:", "decode the JSON"),
+    ("scoring/native_decoder.py:", "decode the JSON into a matrix, natively"),
+    ("scoring/native_encoder.py:", "JSON of the score, natively"),
     ("scoring/features.py:", "records to a matrix, legal values"),
     ("scoring/engines.py:", "model"),
     ("scoring/preprocessing.py:", "model"),
@@ -91,6 +93,8 @@ OWNERS: Final[Mapping[str, tuple[str, ...]]] = {
     "the model": ("model",),
     "the scoring core but the model": (
         "decode the JSON",
+        "decode the JSON into a matrix, natively",
+        "JSON of the score, natively",
         "records to a matrix, legal values",
         "details and JSON of the score",
         "bookkeeping of the core",
