@@ -115,7 +115,8 @@ def step_of(stack: str) -> str:
     """Name the step of one stack as py-spy writes it: frames `name (file:line)`, outermost first, by semicolons."""
     for frame in reversed(stack.split(";")):
         name, _, rest = frame.partition(" (")
-        place = f"{rest.partition(':')[0]}:{name}"
+        # Newer versions of py-spy name the class as well.
+        place = f"{rest.partition(':')[0]}:{name.rpartition('.')[2]}"
         for known, step in STEPS:
             if known in place:
                 return step

@@ -5,7 +5,7 @@ Optimized for speed: one C call per score. `schemas.record_format` decodes patie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from hashlib import sha256
 from itertools import chain, repeat
@@ -182,9 +182,10 @@ class ScoreBatch:
 
 
 class LazyScores(Sequence[EncodableScore]):
-    """Some of the scores of a batch, or all."""
+    """All scores of a batch, or consecutive ones."""
 
     def __init__(self, batch: ScoreBatch, rows: range) -> None:
+        """`rows` has no gaps."""
         self._batch, self._rows = batch, rows
 
     def __len__(self) -> int:
@@ -200,9 +201,13 @@ class LazyScores(Sequence[EncodableScore]):
         rows = self._rows[index]
         return LazyScores(self._batch, rows) if isinstance(rows, range) else self._batch.scores[rows]
 
+    def __iter__(self) -> Iterator[EncodableScore]:
+        """Yield the scores."""
+        return iter(self._batch.scores[self._rows.start : self._rows.stop])
+
     def encoded(self) -> list[bytes]:
         """Return each score as JSON."""
-        return self._batch.encoded[self._rows.start : self._rows.stop : self._rows.step]
+        return self._batch.encoded[self._rows.start : self._rows.stop]
 
 
 def encode_score(score: EncodableScore) -> bytes:

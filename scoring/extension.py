@@ -75,7 +75,7 @@ class Encoder(Protocol):
         """Return the JSON of each score.
 
         `metadata` returns the members that scores with the same missing fields and warnings share, for a row. Raises
-        ValueError if a number is not one that the extension writes.
+        ValueError or OverflowError if a number is not one that the extension writes.
         """
         ...
 

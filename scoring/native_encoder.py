@@ -46,7 +46,7 @@ class NativeEncoder:
 
         try:
             return self._encoder.encode(columns, metadata)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
 
     def _columns(self, batch: DecodedBatch, found: Explanation, digests: Iterable[str | Optional]) -> Columns:

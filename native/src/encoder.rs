@@ -245,13 +245,7 @@ impl Encoder {
     }
 
     #[inline]
-    fn write_metadata(
-        &mut self,
-        values: &[f64],
-        risk: f64,
-        row: usize,
-        metadata: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
+    fn write_metadata(&mut self, values: &[f64], risk: f64, row: usize, metadata: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut kind = Kind([0; 2 * WORDS]);
         for (j, (value, (low, high))) in values.iter().zip(&self.ranges).enumerate() {
             kind.0[j / 64] |= u64::from(value.is_nan()) << (j % 64);
@@ -277,7 +271,7 @@ impl Encoder {
         self.keys.clear();
         for (j, contribution) in contributions.iter().enumerate() {
             let steps = rounded((contribution * LOG_ODDS_STEPS).abs());
-            if !(steps < MOST_LOG_ODDS_STEPS) {
+            if steps.is_nan() || steps >= MOST_LOG_ODDS_STEPS {
                 return Err(unusual());
             }
             let rest = 2 * j as i64 + i64::from(contribution.is_sign_negative());

@@ -244,6 +244,12 @@ def test_unusual_contributions_are_written_by_python(linear: Both, number: float
     assert written(linear.native, rows, found) == written(linear.python, rows, found)
 
 
+@pytest.mark.parametrize("source", [Source("patients", -1, 0), Source("patients", 0, -1), Source("\ue000", 0, 2**63)])
+def test_unusual_sources_are_written_by_python(linear: Both, source: Source) -> None:
+    """Kafka has no negative offsets, but the type allows them."""
+    linear.check(as_values(random_rows(2)), [None, source])
+
+
 def written(scorer: Scorer, rows: Matrix, found: Explanation) -> list[bytes]:
     """Encode scores of results that no model would give."""
     engine = scorer._engine
