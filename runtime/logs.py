@@ -52,7 +52,7 @@ FIELDS: Final = frozenset(
             "complete",
         ),
         *("committed", "again", "call", "client", "code", "suppressed", "watches_drift", "share", "group"),
-        *("batch_bytes", "dead_letter"),
+        *("batch_bytes", "dead_letter", "core", "native_reason"),
         *("positions", "numbers", "offsets", "ranges", "transactional"),
     }
 )

@@ -69,7 +69,7 @@ OVERVIEW: Final = (
         "short",
         [
             (
-                f"count by (name, version, digest, engine) (heartstream_model_info {_WITHOUT_CHALLENGERS})",
+                f"count by (name, version, digest, engine, core) (heartstream_model_info {_WITHOUT_CHALLENGERS})",
                 "",
             )
         ],

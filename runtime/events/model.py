@@ -26,20 +26,21 @@ class ModelLoaded(msgspec.Struct, frozen=True):
     engine: str
     fallback_reason: str | None
     watches_drift: bool
-    native_reason: str | None = None
+    native_reason: str | None
 
     def emit(self) -> None:
-        """Log it, as a warning without a fast engine; set the metrics."""
-        metrics.NATIVE.set(self.native_reason is None)
+        """Log it, as a warning without a fast engine; set the info metric."""
+        core = "native" if self.native_reason is None else "python"
         metrics.MODEL.clear()
-        metrics.MODEL.labels(self.name, self.version, self.digest, self.engine).set(1)
+        metrics.MODEL.labels(self.name, self.version, self.digest, self.engine, core).set(1)
         log = _log.bind(
             name=self.name,
             version=self.version,
             digest=self.digest,
             engine=self.engine,
             watches_drift=self.watches_drift,
-            core="native" if self.native_reason is None else f"Python: {self.native_reason}",
+            core=core,
+            native_reason=self.native_reason,
         )
         if self.fallback_reason is None:
             log.info("model loaded")

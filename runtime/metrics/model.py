@@ -7,10 +7,13 @@ from typing import Final
 from runtime.metrics.definitions import counter_of, gauge
 
 MODEL: Final = gauge(
-    "heartstream_model_info", "The model in use; the value is 1.", "name", "version", "digest", "engine"
-)
-NATIVE: Final = gauge(
-    "heartstream_native_core", "Whether the native core reads records and writes scores (1), or Python does (0)."
+    "heartstream_model_info",
+    "The model in use; the value is 1. `core` says what reads its records and writes its scores: native or python.",
+    "name",
+    "version",
+    "digest",
+    "engine",
+    "core",
 )
 MODEL_CHANGES: Final = counter_of(
     "heartstream_model_changes",

@@ -45,7 +45,7 @@ class LoadedModel:
 
     def __init__(self, name: str) -> None:
         self.name, self.version, self.digest, self.engine = name, "1", "0" * 16, "linear"
-        self.fallback_reason, self.watches_drift = None, True
+        self.fallback_reason, self.watches_drift, self.native_reason = None, True, "it is turned off"
 
 
 def shown(name: str, /, **labels: str) -> float:
@@ -70,7 +70,8 @@ async def test_a_model_is_loaded_in_a_thread_and_swapped_in_on_the_loop() -> Non
     await reload_until_exhausted(source)
     assert source.taken == [("second", threading.current_thread())]
     assert threading.current_thread() not in source.threads
-    assert shown("heartstream_model_info", name="second", version="1", digest="0" * 16, engine="linear") == 1
+    labels = {"name": "second", "version": "1", "digest": "0" * 16, "engine": "linear", "core": "python"}
+    assert shown("heartstream_model_info", **labels) == 1
     assert shown("heartstream_model_changes_total", outcome="swapped") == before + 1
 
 
