@@ -14,8 +14,6 @@ import msgspec
 from bench.contest import Run
 
 YARDSTICK: Final = "bare"
-_ONE_DIGIT: Final = 10
-_TWO_DIGITS: Final = 100
 Table = Mapping[str, Sequence[Run]]
 """The runs of each contender, one a round."""
 
@@ -106,10 +104,10 @@ def lines(table: Table, model: str) -> list[str]:
     for name in table:
         found = result(name, table)
         span = f"{found.records_per_s_min:,}..{found.records_per_s_max:,}"
-        spread = f"{_short(found.ratio_to_bare_min)}..{_short(found.ratio_to_bare_max)}"
+        spread = f"{_short(found.ratio_to_bare_min, 3)}..{_short(found.ratio_to_bare_max, 3)}"
         text.append(
-            f"{name:21}{found.records_per_s:>9,}{span:>17}{_short(found.ratio_to_bare):>7}{spread:>13}"
-            f"{_short(found.cpu_seconds_per_million):>8}{found.peak_mib:>5.0f}"
+            f"{name:21}{found.records_per_s:>9,}{span:>17}{_short(found.ratio_to_bare, 3):>7}{spread:>13}"
+            f"{_short(found.cpu_seconds_per_million, 2):>8}{found.peak_mib:>5.0f}"
         )
     troubles = {name: "; ".join(trouble for run in runs for trouble in run.troubles) for name, runs in table.items()}
     text += [f"{name}: {trouble}" for name, trouble in troubles.items() if trouble]
@@ -118,9 +116,9 @@ def lines(table: Table, model: str) -> list[str]:
     return text + comparisons(table, model)
 
 
-def _short(value: float) -> str:
+def _short(value: float, decimals: int) -> str:
     """Return a number with fewer decimals the larger it is."""
-    return f"{value:.{3 if value < _ONE_DIGIT else 2 if value < _TWO_DIGITS else 0}f}"
+    return f"{value:.{max(decimals + 1 - len(str(int(value))), 0)}f}"
 
 
 def comparisons(table: Table, model: str) -> list[str]:
