@@ -27,7 +27,7 @@ def explain(
 
     Example: heartstream explain schemas/examples/patients/v1/accepted/complete.json
 
-    Exit codes: 0 scored; 65 record rejected, or model rejection_text; 69 record not readable; 78 invalid settings.
+    Exit codes: 0 scored; 65 record rejected, or model refused; 69 record not readable; 78 invalid settings.
 
     Args:
         record: File with one patient record; "-" is standard input.

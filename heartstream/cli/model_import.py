@@ -33,7 +33,7 @@ def import_(  # noqa: PLR0913  # an option each
     mlflow_dir: Path = Path("mlflow"),
     options: LabelledOptions = DEFAULT_TEXT_OPTIONS,
 ) -> None:
-    """Make a model directory of a fitted scikit-learn classifier or pipeline with predict_proba (docs/import.md).
+    """Make a model directory of a fitted scikit-learn classifier or pipeline with predict_proba.
 
     The file is opened in a separate process with limits on memory and time, and only if you state who made it: opening
     it runs code of its author. Its columns must be the fields of the feature table; missing values are NaN. It is
