@@ -8,7 +8,9 @@ from training.report.evidence import facts
 from training.report.evidence.items import Fact, Item, Standard
 
 _ENGINES: Final = Fact("Plain numbers or compiled trees; scikit-learn where neither serves", see="docs/models.md")
-_ARCHITECTURE: Final = Fact("A worker for Kafka, a gateway for HTTP and a command share one core", see="README.md")
+_ARCHITECTURE: Final = Fact(
+    "A worker for Kafka, a gateway for HTTP and a command share one core", see="docs/architecture.md"
+)
 _DEPLOYMENT: Final = Fact("Container images, Kubernetes manifests and a Python package", see="docs/deployment.md")
 _INTERFACES: Final = Fact("HTTP with JSON, FHIR and CDS Hooks, and a web page", see="docs/http.md")
 _OVERSIGHT: Final = Fact(
