@@ -1,4 +1,4 @@
-"""The examples of docs/python.md do what the page says: each runs as a program of its own."""
+"""The examples of docs/python.md and the README do what the page says: each runs as a program of its own."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from tests.support.workers import Workers
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "python.md").read_text("utf-8")
 RECORDS, FRAME, SCORES, DEAD_LETTERS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+README = (ROOT / "README.md").read_text("utf-8")
+(FIRST,) = re.findall(r"^\.venv/bin/python <<'END'\n(.*?)^END$", README, re.MULTILINE | re.DOTALL)
 MY_APP = "my-app"
 
 
@@ -63,6 +65,13 @@ def first_lines(example: str, count: int) -> list[str]:
         finally:
             watchdog.cancel()
             running.kill()
+
+
+def test_the_readme_states_the_risk_that_its_example_prints(folder: Path) -> None:
+    """The risk does not depend on how long the model was trained; its interval does."""
+    (line,) = output_of(FIRST, folder)
+    (risk,) = re.findall(r"^prints the risk, ([\d.]+),", README, re.MULTILINE)
+    assert re.fullmatch(rf"{re.escape(risk)} \(0\.\d+, 0\.\d+\) \('ca',\)", line)
 
 
 def test_records_are_scored(folder: Path) -> None:
