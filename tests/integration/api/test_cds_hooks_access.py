@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,8 @@ from tests.support.workers import Starter
 
 OTHER = "https://evil.example"
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
-FEEDBACK = {"card": str(uuid.uuid4()), "outcome": "overridden", "outcomeTimestamp": "2026-11-30T10:05:31Z"}
+CARD = "67b0a7e3-bbbf-47d5-b206-e8011b08ca39"
+FEEDBACK = {"card": CARD, "outcome": "overridden", "outcomeTimestamp": "2026-11-30T10:05:31Z"}
 GRANTED = "granted-by-the-ehr"
 
 
@@ -114,7 +114,7 @@ def test_feedback_is_counted_by_outcome_and_reason(start: Starter) -> None:
         {"reason": {"system": "urn:x", "code": "disagree"}},
         {"userComment": CANARY},
     ]
-    accepted = {**FEEDBACK, "outcome": "accepted", "acceptedSuggestions": [{"id": str(uuid.uuid4())}]}
+    accepted = {**FEEDBACK, "outcome": "accepted", "acceptedSuggestions": [{"id": CARD}]}
     body = {"feedback": [FEEDBACK, accepted, *({**FEEDBACK, "overrideReason": each} for each in reasons)]}
     with start(CDS_HOOKS__ENABLED="true") as gateway:
         answer = post(gateway, body, path=f"{SERVICE}/feedback")

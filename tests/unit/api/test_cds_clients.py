@@ -91,7 +91,7 @@ NOW = time.time()
         {"jti": 7},
         {"jti": "x" * 257},
     ],
-    ids=str,
+    ids=" ".join,
 )
 async def test_a_token_with_a_wrong_claim_is_refused(
     client: CdsClient, tokens: CdsClientTokens, changes: dict[str, Any]
