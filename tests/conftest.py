@@ -127,8 +127,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One file for each core, and two more: tests of brokers and workers wait much, but some must not wait too long."""
-    return min((os.cpu_count() or 1) + 2, 8)
+    """One file for each core, and four more: tests of brokers and workers mostly wait."""
+    return min((os.cpu_count() or 1) + 4, 8)
 
 
 def pytest_report_header() -> str:
