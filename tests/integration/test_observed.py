@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ from heartstream.demo.patients import demo_records
 from heartstream.demo.processes import Child, predict
 from runtime.settings import Topics
 from schemas.errors import RejectionCode
+from tests.support.cds_hooks import SERVICE, call, one_card, post
 from tests.support.prometheus import Prometheus, as_asked, is_installed, legend_labels, queries, running_prometheus
 from tests.support.stream import PARTITIONS, Stream
 from tests.support.workers import Starter, Workers
@@ -57,6 +59,13 @@ class Observed(msgspec.Struct, frozen=True):
             refusal.value.close()
         self.stream.read_all()
 
+    def send_card(self) -> None:
+        """Ask for a card as an EHR does, and send feedback on it."""
+        card = one_card(post(self.gateway, call()))
+        feedback = {"card": card["uuid"], "outcome": "overridden", "outcomeTimestamp": "2026-11-30T10:05:31Z"}
+        answer = post(self.gateway, {"feedback": [feedback]}, path=f"{SERVICE}/feedback")
+        assert answer.status == HTTPStatus.OK, answer.body
+
     def total(self, expression: str) -> float | None:
         """Return the single value of an expression now, or None where it has none."""
         lines = self.prometheus.query(expression)
@@ -91,7 +100,7 @@ def observed(
     with (
         Stream.open(broker, topics) as stream,
         workers.start(broker, **settings) as worker,
-        start() as gateway,
+        start(CDS_HOOKS__ENABLED="true") as gateway,
     ):
         worker.await_ready()
         targets = {
@@ -130,6 +139,7 @@ def test_every_panel_has_data(observed: Observed) -> None:
 
     def empty() -> list[tuple[str, str]]:
         observed.send(20, 1, 2, 1)
+        observed.send_card()
         return [
             (panel["title"], target["expr"])
             for panel, target in queries(DASHBOARD)
