@@ -11,8 +11,8 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from make_page import browser_path, take
 from playwright.sync_api import sync_playwright
+from screenshots import browser_path, take
 
 from heartstream.demo.processes import running
 from runtime.ports import free_port

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,11 +19,10 @@ from typing import Final
 
 from mlflow import MlflowClient
 from PIL import Image
+from screenshots import FOLDER, browser_path
 
 from runtime.ports import free_port
 
-FOLDER: Final = Path(__file__).parent
-_BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 _START_SECONDS: Final = 120
 _RENDER_MS: Final = 20_000
 _SHOWN: Final = (190, 0, 1405, 860)
@@ -38,9 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path, help="folder that `heartstream train --mlflow-dir` wrote")
     asked = parser.parse_args()
-    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if browser is None:
-        raise SystemExit(f"none of {', '.join(_BROWSERS)} is installed")
+    browser = browser_path()
     store = f"sqlite:///{(asked.store / 'mlflow.db').resolve()}"
     client = MlflowClient(store)
     experiment = client.get_experiment_by_name("heartstream")

@@ -12,8 +12,6 @@ Chromium (Debian: apt install chromium) and the `dev` dependency group.
 from __future__ import annotations
 
 import argparse
-import shutil
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -21,8 +19,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from PIL import Image
 from playwright.sync_api import Page, sync_playwright
+from screenshots import FOLDER, browser_path, take
 from traffic import produce
 
 from heartstream.brokers import running_broker
@@ -33,11 +31,8 @@ from schemas.tables.builtin import is_builtin
 from schemas.topics import DEAD_LETTERS, PATIENTS, SCORES
 from scoring.model_artifact import load
 
-FOLDER: Final = Path(__file__).parent
 _BUNDLE: Final = FOLDER.parent.parent / "schemas" / "examples" / "fhir" / "v1" / "hospitals" / "synthea-as-it-is.json"
-_BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 _WIDTH, _HEIGHT = 1200, 1120
-_COLOURS: Final = 128
 _A_MINUTE_MS: Final = 120_000
 _FULL: Final = "#live-rate polyline:not([points*=' 1,40.00 '])"
 """The rate's line, when it reaches back for a minute."""
@@ -67,14 +62,6 @@ def main() -> None:
         else:
             _take_score(page, "Example", "page-own-data.png")
         browser.close()
-
-
-def browser_path() -> str:
-    """Return the installed browser."""
-    path = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if path is None:
-        raise SystemExit(f"none of {', '.join(_BROWSERS)} is installed")
-    return path
 
 
 @contextmanager
@@ -148,15 +135,6 @@ def _take_card(page: Page) -> None:
     page.get_by_role("link", name="Results", exact=True).click()
     page.evaluate("document.activeElement.blur()")
     take(page, "page-model.png")
-
-
-def take(page: Page, name: str) -> None:
-    """Write a screenshot, with few colours."""
-    path = FOLDER / name
-    page.screenshot(path=path, animations="disabled")
-    with Image.open(path) as whole:
-        whole.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
-    sys.stdout.write(f"wrote {name}\n")
 
 
 if __name__ == "__main__":

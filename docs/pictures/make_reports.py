@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Final
 
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
+from screenshots import FOLDER, browser_path
 
 from heartstream.demo.patients import real_patients
 from heartstream.files.tally import Tally
@@ -27,17 +27,13 @@ from heartstream.monitoring.drift.html_report import write
 from heartstream.monitoring.drift.verdict import Verdict
 from scoring.model_artifact import load
 
-PICTURES: Final = Path(__file__).parent
-_BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 _COLOURS: Final = 64
 _WIDTH, _HEIGHT = 960, 760
 
 
 def main() -> None:
     """Write both reports, and take a part of each."""
-    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if browser is None:
-        raise SystemExit(f"none of {', '.join(_BROWSERS)} is installed")
+    browser = browser_path()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         page = started.new_page(viewport={"width": _WIDTH, "height": _HEIGHT})
@@ -47,7 +43,7 @@ def main() -> None:
 
 
 def _save(picture: Image.Image, name: str) -> None:
-    picture.convert("P", palette=Image.Palette.ADAPTIVE, colors=_COLOURS).save(PICTURES / name, optimize=True)
+    picture.convert("P", palette=Image.Palette.ADAPTIVE, colors=_COLOURS).save(FOLDER / name, optimize=True)
     sys.stdout.write(f"wrote {name}\n")
 
 

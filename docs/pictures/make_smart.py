@@ -11,8 +11,8 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from make_page import browser_path, take
 from playwright.sync_api import Page, sync_playwright
+from screenshots import browser_path, take
 
 from tests.browser.launches import serving_ehr
 from tests.support.ehr_patients import PATIENT, observations, patients
