@@ -19,6 +19,7 @@ from runtime.kafka.config import admin_config
 from runtime.ports import free_port
 from runtime.settings import Kafka, Settings
 from schemas.errors import DependencyError
+from schemas.extras import install_command
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -64,7 +65,7 @@ def _docker_broker(port: int) -> Iterator[str]:
     try:
         from testcontainers.core.container import DockerContainer  # noqa: PLC0415  # only in the demo extra
     except ImportError as error:
-        raise DependencyError("testcontainers is not installed: pip install 'heartstream[demo]'") from error
+        raise DependencyError(f"testcontainers is not installed: {install_command('demo')}") from error
     logging.getLogger("testcontainers").setLevel(logging.WARNING)
     if not docker_is_usable():
         raise DependencyError(f"no Docker engine answers, or {IMAGE} is not available to it")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from schemas.errors import SettingsError
+from schemas.extras import install_command
 
 
 @contextmanager
@@ -14,7 +15,7 @@ def train_extra() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise SettingsError((f"{error.name} is not installed: pip install 'heartstream[train]'",)) from error
+        raise SettingsError((f"{error.name} is not installed: {install_command('train')}",)) from error
 
 
 @contextmanager
@@ -23,7 +24,5 @@ def files_extra() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        problem = (
-            f"{error.name} is not installed: pip install 'heartstream[files]' (NDJSON, also as .gz, needs no library)"
-        )
-        raise SettingsError((problem,)) from error
+        needed = f"{error.name} is not installed (NDJSON, also as .gz, needs no library)"
+        raise SettingsError((f"{needed}: {install_command('files')}",)) from error

@@ -18,8 +18,8 @@ for name in demo train; do
 done
 compile serve --extra auth --extra signing --extra tracing --constraint requirements/dev.lock
 
-# The build requirements of the wheel, and of the native core's.
-for name in build native; do
+# The build requirements of the wheel, of the native core's, and of the documentation site.
+for name in build native docs; do
   uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
     --constraint requirements/dev.lock "requirements/$name.in" --output-file "requirements/$name.lock"
 done

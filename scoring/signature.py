@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from schemas.errors import ArtifactError
+from schemas.extras import install_command
 from scoring.files import read_file
 
 if TYPE_CHECKING:
@@ -70,4 +71,4 @@ def _private(pem: bytes) -> Ed25519PrivateKey:
 
 
 def _not_installed() -> ArtifactError:
-    return ArtifactError("signatures need cryptography: pip install 'heartstream[signing]'")
+    return ArtifactError(f"signatures need cryptography: {install_command('signing')}")

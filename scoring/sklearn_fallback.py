@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from schemas.errors import ArtifactError
+from schemas.extras import install_command
 
 
 class Fitted(msgspec.Struct, frozen=True):
@@ -38,7 +39,7 @@ def unpickled(preprocessor: Pickle, classifier: Pickle, trained_with: str | None
         import joblib  # noqa: PLC0415  # not in the image of a worker
         import sklearn  # noqa: PLC0415  # the same
     except ImportError as error:
-        raise ArtifactError(f"{error.name} is not installed: pip install 'heartstream[sklearn]'") from error
+        raise ArtifactError(f"{error.name} is not installed: {install_command('sklearn')}") from error
     if trained_with != sklearn.__version__:
         raise ArtifactError(f"trained with scikit-learn {trained_with}, but {sklearn.__version__} is installed")
     opened = []

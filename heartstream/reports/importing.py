@@ -19,8 +19,8 @@ def import_warnings(imported: ImportedModel) -> Iterator[str]:
     """Yield what limits the use of the model, or of its evaluation."""
     if imported.reason is not None:
         yield (
-            f"scikit-learn itself serves the model, because {imported.reason}; install heartstream[sklearn] where it "
-            "is served, and sign it (heartstream model sign): check, promote and reloads open no unsigned pickle"
+            f"scikit-learn itself serves the model, because {imported.reason}; install the extra sklearn where "
+            "it is served, and sign it (heartstream model sign): check, promote and reloads open no unsigned pickle"
         )
     if imported.unused:
         yield (

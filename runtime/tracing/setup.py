@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from runtime.settings import Tracing as TracingSettings
 from runtime.tracing.spans import Tracing
 from schemas.errors import SettingsError
+from schemas.extras import install_command
 
 
 def open_tracing(settings: TracingSettings, role: str) -> Tracing | None:
@@ -18,7 +19,7 @@ def open_tracing(settings: TracingSettings, role: str) -> Tracing | None:
         from runtime.tracing.otlp import OtlpTracing  # noqa: PLC0415  # an extra
     except ImportError as error:
         raise SettingsError(
-            ("HEARTSTREAM_TRACING__ENDPOINT: traces need pip install 'heartstream[tracing]'",)
+            (f"HEARTSTREAM_TRACING__ENDPOINT: traces need the extra tracing: {install_command('tracing')}",)
         ) from error
     try:
         return OtlpTracing(settings, role)
