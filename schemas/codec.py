@@ -165,9 +165,19 @@ class ScoreBuilder:
 class ScoreBatch:
     """The scores of a batch, which are built, and encoded, only when that is needed."""
 
-    def __init__(self, build: Callable[[], Sequence[EncodableScore]], encode: Callable[[], list[bytes] | None]) -> None:
-        """`encode` returns the JSON of each score, None to encode what `build` returns."""
-        self._build, self._encode = build, encode
+    def __init__(
+        self,
+        rows: range,
+        build: Callable[[], Sequence[EncodableScore]],
+        encode: Callable[[], list[bytes] | None],
+        encode_lines: Callable[[], bytes | None],
+    ) -> None:
+        """`encode` returns the JSON of each score, `encode_lines` that of all as lines.
+
+        Both return None if what `build` returns has to be encoded.
+        """
+        self.rows = rows
+        self._build, self._encode, self._encode_lines = build, encode, encode_lines
 
     @cached_property
     def scores(self) -> Sequence[EncodableScore]:
@@ -179,6 +189,11 @@ class ScoreBatch:
         """The scores as JSON."""
         encoded = self._encode()
         return list(map(_encode, self.scores)) if encoded is None else encoded
+
+    def lines(self) -> bytes:
+        """Return all scores as lines of JSON. They are not kept."""
+        lines = self._encode_lines()
+        return _joined(self.encoded) if lines is None else lines
 
 
 class LazyScores(Sequence[EncodableScore]):
@@ -209,6 +224,14 @@ class LazyScores(Sequence[EncodableScore]):
         """Return each score as JSON."""
         return self._batch.encoded[self._rows.start : self._rows.stop]
 
+    def lines(self) -> bytes:
+        """Return each score as a line of JSON."""
+        return self._batch.lines() if self._rows == self._batch.rows else _joined(self.encoded())
+
+
+def _joined(lines: Iterable[bytes]) -> bytes:
+    return b"".join(chain.from_iterable(zip(lines, repeat(b"\n"))))
+
 
 def encode_score(score: EncodableScore) -> bytes:
     """Encode one score as JSON."""
@@ -223,7 +246,7 @@ def encode_scores(scores: Iterable[EncodableScore]) -> list[bytes]:
 def encode_score_lines(scores: Iterable[EncodableScore]) -> bytes:
     """Encode each score as a line of JSON: the same bytes, in one call."""
     if isinstance(scores, LazyScores):
-        return b"".join(chain.from_iterable(zip(scores.encoded(), repeat(b"\n"))))
+        return scores.lines()
     return _encode_lines(scores)
 
 

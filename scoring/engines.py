@@ -6,8 +6,9 @@ cases when the model was trained. Written for speed: a batch costs a handful of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 import numpy as np
@@ -16,6 +17,7 @@ from schemas.errors import ArtifactError
 from scoring.compiled_table import CompiledTable
 from scoring.features import Matrix
 from scoring.logistic import logistic
+from scoring.missingness import Patterns
 from scoring.model_artifact import Artifact
 from scoring.pipeline_input import PipelineInput
 from scoring.portable_model import Linear, PortableModel, PortablePipeline, is_pipeline, read_portable
@@ -26,6 +28,10 @@ from scoring.submodel_lookup import SubmodelLookup
 from scoring.uncertainty import Uncertainty, unknown
 
 Vector = Matrix
+
+_ONE_FOR_ALL: Final = np.zeros(1, dtype=np.int64)
+_MOST_CONTRIBUTIONS: Final = 1 << 20
+"""8 MB of what codes contribute; a larger table is computed for each batch."""
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -97,6 +103,7 @@ class LinearEngine:
         self._plan = plan
         self._slope, self._offset = 1 / plan.scale, -plan.mean / plan.scale - center[:affine]
         self._tables = _centered_tables(plan, center[affine:])
+        self._codes = _contributions_of_codes(self._tables, linear)
         self._first_columns = plan.first_columns
         self._width = linear.coefficients.shape[1]
         self.imputes = len(linear.intercepts) < compiled.patterns.count
@@ -109,21 +116,38 @@ class LinearEngine:
 
     def explain(self, matrix: Matrix) -> Explanation:
         """Score a batch. A row's numbers lie side by side, so numpy adds them in one order in any batch."""
-        patterns = np.zeros(len(matrix), dtype=np.int64) if self.imputes else self._patterns.of(matrix)
-        intercepts, coefficients = self._submodels.of(patterns)
-        weighed = self._design(matrix) * coefficients
-        contributions = np.add.reduceat(weighed, self._first_columns, axis=1)
+        patterns = _ONE_FOR_ALL if self.imputes else self._patterns.of(matrix)
+        if self._codes is not None:
+            intercepts, contributions = self._contributions(matrix, patterns, self._codes)
+        else:
+            intercepts, coefficients = self._submodels.of(patterns)
+            contributions = np.add.reduceat(self._design(matrix) * coefficients, self._first_columns, axis=1)
         log_odds = intercepts + contributions.sum(axis=1)
         return Explanation(logistic(log_odds), contributions, log_odds)
+
+    def _contributions(self, matrix: Matrix, patterns: Patterns, codes: Matrix) -> tuple[Vector, Matrix]:
+        """Return intercepts, and contributions (n, fields), with those of `codes` (lookup fields, patterns, codes)."""
+        intercepts, coefficients = self._submodels.of(patterns)
+        fields, submodels, count = codes.shape
+        affine = len(self._plan.affine)
+        contributions = np.empty((len(matrix), affine + fields))
+        np.multiply(self._affine(matrix), coefficients[:, :affine], out=contributions[:, :affine])
+        places = self._plan.rows_of(matrix) + np.arange(fields) * (submodels * count) + (patterns * count)[:, None]
+        contributions[:, affine:] = codes.take(places)
+        return intercepts, contributions
+
+    def _affine(self, matrix: Matrix) -> Matrix:
+        """Return the affine columns minus the average training patient; 0 where missing."""
+        raw: Matrix = matrix.take(self._plan.affine, axis=1) * self._slope + self._offset
+        raw[np.isnan(raw)] = 0.0
+        return raw
 
     def _design(self, matrix: Matrix) -> Matrix:
         """Return the columns (n, columns) minus the average training patient; 0 where missing."""
         plan = self._plan
         design = np.empty((len(matrix), self._width))
-        raw = matrix.take(plan.affine, axis=1) * self._slope + self._offset
-        raw[np.isnan(raw)] = 0.0
         place = len(plan.affine)
-        design[:, :place] = raw
+        design[:, :place] = self._affine(matrix)
         for table, codes in zip(self._tables, plan.rows_of(matrix).T, strict=True):
             following = place + table.shape[1]
             design[:, place:following] = table.take(codes, axis=0)
@@ -135,6 +159,24 @@ def _centered_tables(plan: Plan, center: Vector) -> list[Matrix]:
     ends = np.cumsum([0, *(table.shape[1] for table in plan.tables)])
     parts = (center[start:end] for start, end in pairwise(ends))
     return [np.nan_to_num(table - average) for table, average in zip(plan.tables, parts, strict=True)]
+
+
+def _contributions_of_codes(tables: Sequence[Matrix], linear: Linear) -> Matrix | None:
+    """Return what each code adds to the log-odds: (lookup fields, sub-models, codes); None if there are too many.
+
+    Each number is the sum, to the last bit, that a record's own columns would have.
+    """
+    submodels, columns = linear.coefficients.shape
+    codes = len(tables[0]) if tables else 0
+    if linear.covariance is not None or len(tables) * submodels * codes > _MOST_CONTRIBUTIONS:
+        return None
+    found, place = np.empty((len(tables), submodels, codes)), columns - sum(table.shape[1] for table in tables)
+    for field, table in enumerate(tables):
+        following = place + table.shape[1]
+        weighed = table * linear.coefficients[:, None, place:following]
+        found[field] = np.add.reduceat(weighed.reshape(-1, table.shape[1]), [0], axis=1).reshape(submodels, codes)
+        place = following
+    return found
 
 
 class TreeEngine:

@@ -15,6 +15,7 @@ import msgspec
 
 from scoring.features import Matrix
 from scoring.missingness import Patterns
+from scoring.text_column import Offsets, TextColumn
 
 NativeMode = Literal["auto", "off", "required"]
 """Whether scorers use the extension: where it is installed, never, or always."""
@@ -46,7 +47,7 @@ class Columns(msgspec.Struct, frozen=True):
     (n, fields with contributions).
     """
 
-    patient_ids: list[str]
+    patient_ids: list[str] | TextColumn
     matrix: Matrix
     risks: Matrix
     intervals: tuple[Matrix, Matrix] | None
@@ -67,6 +68,20 @@ class Decoder(Protocol):
         """
         ...
 
+    def decode_lines(
+        self, block: bytes, matrix: Matrix, starts: Offsets, ends: Offsets
+    ) -> tuple[int, list[tuple[int, int, int]]]:
+        """Read lines as `decode` reads records, skipping blank ones; ids are where `starts` and `ends` say.
+
+        Returns the number of lines, and position, start and end of each that was not read. The arrays have a row for
+        every line. Other threads run meanwhile.
+        """
+        ...
+
+    def check(self, matrix: Matrix) -> list[int]:
+        """Replace numbers that mean "not measured" by NaN, in place; returns the rows that are not valid."""
+        ...
+
 
 class Encoder(Protocol):
     """Writes scores of one model. Not thread-safe."""
@@ -77,6 +92,10 @@ class Encoder(Protocol):
         `metadata` returns the members that scores with the same missing fields and warnings share, for a row. Raises
         ValueError or OverflowError if a number is not one that the extension writes.
         """
+        ...
+
+    def encode_lines(self, columns: Columns, metadata: Callable[[int], tuple[bytes, bytes]]) -> bytes:
+        """Return the same as lines, for columns without digests and sources. Other threads run meanwhile."""
         ...
 
 

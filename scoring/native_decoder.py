@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +10,8 @@ import numpy as np
 from schemas.records import PATIENT_ID_MAX_CHARS, RECORD_MAX_BYTES
 from schemas.tables.feature_table import Feature, FeatureTable
 from scoring.extension import Extension, Field
-from scoring.features import Matrix
+from scoring.features import Mask, Matrix
+from scoring.text_column import TextColumn
 
 
 class NativeDecoder:
@@ -28,6 +29,20 @@ class NativeDecoder:
         matrix = np.empty((len(values), self._width))
         ids, others = self._decoder.decode(list(values), matrix)
         return matrix, ids, others
+
+    def decode_lines(self, block: bytes) -> tuple[Matrix, TextColumn, Mapping[int, bytes]]:
+        """Read lines in the same way, skipping blank ones; returns the others by position."""
+        most = block.count(b"\n") + 1
+        matrix, starts, ends = np.empty((most, self._width)), np.empty(most, np.int64), np.empty(most, np.int64)
+        count, others = self._decoder.decode_lines(block, matrix, starts, ends)
+        lines = {position: block[start:end] for position, start, end in others}
+        return matrix[:count], TextColumn(block, starts[:count], ends[:count]), lines
+
+    def check(self, matrix: Matrix) -> Mask:
+        """Replace numbers that mean "not measured" by NaN, in place; returns which rows (n,) are valid."""
+        legal = np.ones(len(matrix), dtype=np.bool_)
+        legal[self._decoder.check(matrix)] = False
+        return legal
 
 
 def _field(feature: Feature) -> Field:

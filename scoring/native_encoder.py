@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from schemas.codec import EncodableScore, LazyScores, Optional, ScoreBatch, reason_start
 from scoring.details import LABEL_SETS, ScoreDetails
 from scoring.engines import Explanation
 from scoring.extension import Columns, Extension
 from scoring.pipeline import DecodedBatch
+from scoring.text_column import TextColumn
+
+Metadata = Callable[[int], tuple[bytes, bytes]]
+Written = TypeVar("Written", bytes, list[bytes])
 
 
 class NativeEncoder:
@@ -33,10 +38,19 @@ class NativeEncoder:
         build: Callable[[], Sequence[EncodableScore]],
     ) -> LazyScores:
         """Return scores that are written when they are encoded, and that `build` builds where objects are needed."""
-        encode = partial(self._encode, batch, found, digests)
-        return LazyScores(ScoreBatch(build, encode), range(len(batch.positions)))
+        encode = partial(self._encode, self._encoder.encode, batch, found, digests)
+        encode_lines = partial(self._encode, self._encoder.encode_lines, batch, found, digests)
+        has_more = batch.sources is not None or self._details.configured.input_digest
+        rows = range(len(batch.positions))
+        return LazyScores(ScoreBatch(rows, build, encode, _nothing if has_more else encode_lines), rows)
 
-    def _encode(self, batch: DecodedBatch, found: Explanation, digests: Iterable[str | Optional]) -> list[bytes] | None:
+    def _encode(
+        self,
+        write: Callable[[Columns, Metadata], Written],
+        batch: DecodedBatch,
+        found: Explanation,
+        digests: Iterable[str | Optional],
+    ) -> Written | None:
         """Return the scores as JSON, None if Python has to write them."""
         columns = self._columns(batch, found, digests)
 
@@ -45,17 +59,17 @@ class NativeEncoder:
             return bytes(healthy), bytes(diseased)
 
         try:
-            return self._encoder.encode(columns, metadata)
+            return write(columns, metadata)
         except (ValueError, OverflowError):
             return None
 
     def _columns(self, batch: DecodedBatch, found: Explanation, digests: Iterable[str | Optional]) -> Columns:
         arrays, configured = self._details.arrays(batch.matrix, found), self._details.configured
-        sources, positions = batch.sources, batch.positions
+        sources, positions, ids = batch.sources, batch.positions, batch.patient_ids
         if sources is not None and len(sources) != len(positions):
             sources = [sources[position] for position in positions]
         return Columns(
-            list(batch.patient_ids),
+            ids if isinstance(ids, TextColumn) else list(ids),
             batch.matrix,
             found.risks,
             arrays.intervals,
@@ -67,3 +81,7 @@ class NativeEncoder:
             else None,
             None if sources is None else list(sources),
         )
+
+
+def _nothing() -> None:
+    """Have scores with digests or sources written one by one: no file has any but by a setting."""

@@ -21,6 +21,7 @@ from scoring.compiled_table import CompiledTable
 from scoring.engines import Vector
 from scoring.evidence import Evidence, evidence_of
 from scoring.features import Mask, Matrix
+from scoring.text_column import TextColumn
 
 Issues = tuple[ValidationIssue, ...]
 Outcome = EncodableScore | Issues
@@ -48,11 +49,11 @@ class DecodedBatch(msgspec.Struct, frozen=True):
 
     def where(self, mask: Mask, rejected: Mapping[int, Issues]) -> DecodedBatch:
         """Return the rows that `mask` (n,) selects, together with these rejected records."""
-        rows = np.flatnonzero(mask).tolist()
+        rows, ids = np.flatnonzero(mask).tolist(), self.patient_ids
         return msgspec.structs.replace(
             self,
             positions=[self.positions[row] for row in rows],
-            patient_ids=[self.patient_ids[row] for row in rows],
+            patient_ids=ids.where(mask) if isinstance(ids, TextColumn) else [ids[row] for row in rows],
             matrix=self.matrix[mask],
             rejected=rejected,
         )

@@ -11,10 +11,10 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from schemas.codec import EncodableScore, Optional, encode_scores, input_digest
+from schemas.codec import EncodableScore, Optional, encode_score_lines, encode_scores, input_digest
 from schemas.errors import ArtifactError
 from schemas.records import Details
-from scoring.batches import reference_batch
+from scoring.batches import reference_batches
 from scoring.compiled_table import CompiledTable
 from scoring.details import ScoreDetails, outwards
 from scoring.drift import Window
@@ -24,7 +24,7 @@ from scoring.features import Mask, Matrix
 from scoring.model_artifact import Artifact, Manifest, load
 from scoring.native_decoder import NativeDecoder
 from scoring.native_encoder import NativeEncoder
-from scoring.pipeline import MODEL_FAILURE, DecodedBatch, Results
+from scoring.pipeline import MODEL_FAILURE, Batch, DecodedBatch, Results
 from scoring.reference_results import check_reference_results, reference_results
 from scoring.uncertainty import Intervals, Lookup, Uncertainty
 
@@ -87,16 +87,20 @@ class Scorer:
             extension = load_extension(mode, len(compiled.table.features))
         except UnavailableError as error:
             return str(error)
-        batch = reference_batch(compiled)
-        expected = self.score(batch.decode(compiled))
+        batches = reference_batches(compiled)
+        expected = self._reference_bytes(batches)
         compiled.native = NativeDecoder(extension, compiled.table)
         self._encoder = NativeEncoder(extension, self._details)
-        decoded = batch.decode(compiled)
-        found = encode_scores(self.score(decoded).scores)
-        if found == encode_scores(expected.scores) and decoded.matrix.tobytes() == expected.matrix.tobytes():
+        if self._reference_bytes(batches) == expected:
             return None
         compiled.native = self._encoder = None
         return "it gives other bytes for the reference cases"
+
+    def _reference_bytes(self, batches: Sequence[Batch]) -> list[bytes]:
+        """Return numbers and scores of the reference cases as messages, lines and columns."""
+        messages, lines, columns = (batch.decode(self.compiled) for batch in batches)
+        scores = [*encode_scores(self.score(messages).scores), encode_score_lines(self.score(lines).scores)]
+        return [*scores, *(decoded.matrix.tobytes() for decoded in (messages, lines, columns))]
 
     @property
     def engine(self) -> str:

@@ -47,7 +47,7 @@ def score(  # noqa: PLR0913  # a command's options
 
     Example: heartstream score excel.csv -o scores.ndjson --id-column id --ignore-columns "target,notes"
 
-    Example: heartstream score old.csv -o scores.ndjson --encoding cp1252 --na-values "-99,unknown" --row-ids
+    Example: heartstream score old.csv -o scores.ndjson --encoding cp1252 --na-values=-99,unknown --row-ids
 
     Exit codes: 0 all rows scored; 65 some rows rejected, or file or model refused; 69 a file cannot be read or
     written; 78 invalid settings, or an output file exists; 130 interrupted (--resume continues).

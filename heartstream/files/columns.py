@@ -21,6 +21,7 @@ from schemas.records import PATIENT_ID_MAX_CHARS
 from schemas.tables.feature_table import PATIENT_ID, Feature, FeatureTable
 from scoring.batches import ColumnBatch
 from scoring.features import Mask, Matrix
+from scoring.text_column import TextColumn
 
 Places = npt.NDArray[np.intp]
 
@@ -64,10 +65,24 @@ def read_from_memory(memory: memoryview) -> pa.RecordBatch:
     return pa.ipc.open_stream(pa.py_buffer(memory)).read_next_batch()
 
 
-def _ids(column: pa.Array) -> tuple[list[str], Mask]:
+def _ids(column: pa.StringArray) -> tuple[Sequence[str], Mask]:
     """Return the ids, and which of them are invalid; ids that are not valid UTF-8 are empty."""
+    if column.null_count or not len(column):
+        return _other_ids(column)
+    _, offsets, data = column.buffers()
+    ends = np.frombuffer(offsets, np.int32, len(column) + 1, 4 * column.offset).astype(np.int64)
+    first, last = int(ends[0]), int(ends[-1])
+    text = b"" if data is None else bytes(memoryview(data)[first:last])
+    if text.isascii():
+        lengths = np.diff(ends)
+        doubtful = (lengths < 1) | (lengths > PATIENT_ID_MAX_CHARS)
+        return TextColumn(text, ends[:-1] - first, ends[1:] - first, column.to_pylist), doubtful
+    return _other_ids(column)
+
+
+def _other_ids(column: pa.StringArray) -> tuple[list[str], Mask]:
     lengths = _floats(pc.utf8_length(column))
-    doubtful: Mask = ~((lengths >= 1) & (lengths <= PATIENT_ID_MAX_CHARS))
+    doubtful = ~((lengths >= 1) & (lengths <= PATIENT_ID_MAX_CHARS))
     try:
         return column.to_pylist(), doubtful
     except UnicodeDecodeError:

@@ -13,7 +13,8 @@ def row_pattern(delimiter: bytes) -> re.Pattern[bytes]:
     """Return a pattern that matches one row with its line ending."""
     inner = rb"[^%b\r\n]*+" % re.escape(delimiter)
     # Atomic groups, as repeats that are possessive and may fail midway match too much before Python 3.11.5 (gh-106052).
-    cell = rb'(?:(?>"[^"]*+(?:""[^"]*+)*")%b|(?!")%b)' % (inner, inner)
+    # Two quotes are one of the text: the first of them never ends the cell.
+    cell = rb'(?:(?>"[^"]*+(?>(?:""[^"]*+)*)")%b|(?!")%b)' % (inner, inner)
     return re.compile(rb"%b(?>(?:%b%b)*)(?:\r\n|\n|\r|\Z)" % (cell, re.escape(delimiter), cell))
 
 

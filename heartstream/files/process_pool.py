@@ -19,6 +19,7 @@ import msgspec
 
 from heartstream.files.tally import ScoredBatch
 from schemas.errors import DependencyError, HeartstreamError
+from scoring.lines import Lines
 
 ScoreBatch = Callable[[object], ScoredBatch]
 
@@ -71,7 +72,7 @@ class ProcessPool:
                 self._submitted.append(self._score(batch))
                 continue
             slot, process = self._free.popleft(), self._least_busy()
-            process.submit(_Task(slot, size, isinstance(batch, list)))
+            process.submit(_Task(slot, size, isinstance(batch, Lines)))
             self._submitted.append((process, slot))
         while self._submitted:
             yield self._next_result()
@@ -186,12 +187,12 @@ def _write_result(scored: ScoredBatch, slot: mmap.mmap) -> _Result:
 
 def _write_batch(batch: Any, slot: mmap.mmap) -> int | None:
     """Write a batch into a slot; returns its size, None if it is too large."""
-    if isinstance(batch, list):
-        lines = b"\n".join(batch)
-        if len(lines) > len(slot):
+    if isinstance(batch, Lines):
+        size = len(batch.block)
+        if size > len(slot):
             return None
-        slot[: len(lines)] = lines
-        return len(lines)
+        slot[:size] = batch.block
+        return size
     from heartstream.files.columns import write_to_memory  # noqa: PLC0415  # pyarrow, where it is needed
 
     return write_to_memory(batch, memoryview(slot))
@@ -199,7 +200,7 @@ def _write_batch(batch: Any, slot: mmap.mmap) -> int | None:
 
 def _read_batch(slot: mmap.mmap, task: _Task) -> object:
     if task.is_lines:
-        return slot[: task.size].split(b"\n")
+        return Lines(slot[: task.size])
     from heartstream.files.columns import read_from_memory  # noqa: PLC0415  # pyarrow, where it is needed
 
     return read_from_memory(memoryview(slot)[: task.size])

@@ -16,12 +16,13 @@ from schemas.errors import DataError
 from schemas.records import RECORD_MAX_BYTES
 from schemas.tables.feature_table import FeatureTable
 from schemas.text_encoding import Utf8Text
+from scoring.lines import Lines
 
 _DOCUMENT: Final = re.compile(rb"\s*(\[\s*(\{|\Z)|\{\s*\Z)")
 
 
 class Records(Protocol):
-    """A file of records, in batches: lists of JSON records, or Arrow batches for `columns_of`.
+    """A file of records, in batches: lines of JSON records, or Arrow batches for `columns_of`.
 
     `total` is the size of the file in bytes or rows, None if it is unknown.
     """
@@ -63,7 +64,7 @@ class NdjsonRecords:
             self._text = Utf8Text(self._file.content, reading.options.encoding)
         reading.report(path, self._text.notes)
 
-    def batches(self) -> Iterator[list[bytes]]:
+    def batches(self) -> Iterator[Lines]:
         """Yield lines, some thousands at a time; from a pipe, the available ones.
 
         Raises DependencyError if the file changes meanwhile.
@@ -75,30 +76,30 @@ class NdjsonRecords:
             raise
         self._file.refuse_changed()
 
-    def _blocks(self) -> Iterator[list[bytes]]:
+    def _blocks(self) -> Iterator[Lines]:
         rest, is_first = b"", True
         while True:
             with read_errors(self._path), data_errors(self._path):
                 part = self._text.read(LINES_BATCH_BYTES)
             if not part:
                 break
-            *ready, rest = (rest + part).split(b"\n")
+            block, _, rest = (rest + part).rpartition(b"\n")
             # A longer record is rejected unread, so its start is enough.
             rest = rest[: RECORD_MAX_BYTES + 1]
-            if lines := [line for line in ready if line.strip()]:
+            if block and not block.isspace():
                 if is_first:
-                    _refuse_document(self._path, lines[0])
+                    _refuse_document(self._path, block)
                     is_first = False
-                yield lines
+                yield Lines(block)
         if rest.strip():
             if is_first:
                 _refuse_document(self._path, rest)
-            yield [rest]
+            yield Lines(rest)
 
 
-def _refuse_document(path: Path, first: bytes) -> None:
+def _refuse_document(path: Path, text: bytes) -> None:
     """Raise DataError if the first line begins an array, or an object that spans lines."""
-    if _DOCUMENT.match(first):
+    if _DOCUMENT.match(text.lstrip().split(b"\n", 1)[0]):
         raise DataError(
             f"{path} is refused: it is one JSON document, not one record per line: jq -c '.[]' FILE converts an array, "
             "jq -c . FILE records that span several lines"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
@@ -140,7 +140,7 @@ def _score_batch(batch: object, scorer: Scorer, coding: str | None, compress: Co
 
 def score_batch(batch: object, scorer: Scorer, coding: str | None = None) -> Results:
     """Score a batch of lines or columns; `coding` is the one named for its file. Raises ArtifactError."""
-    if isinstance(batch, list):
+    if isinstance(batch, Sequence):
         return scorer.score(JsonBatch(batch, coding).decode(scorer.compiled))
     from heartstream.files.columns import columns_of  # noqa: PLC0415  # pyarrow, where it is needed
 

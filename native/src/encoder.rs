@@ -1,4 +1,5 @@
 //! From columns to the bytes of scores.
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
@@ -15,8 +16,10 @@ const INTERVAL_STEPS: f64 = 1e4;
 const LOG_ODDS_STEPS: f64 = 1e3;
 /// Larger contributions are written by Python.
 const MOST_LOG_ODDS_STEPS: f64 = 1e9;
-/// Real data has about 50; the limit bounds memory with artificial data.
+/// Real data has about 50; the limit, and the records of one batch, bound memory with artificial data.
 const MOST_KINDS: usize = 4096;
+/// About the size of a score with all details.
+const USUAL_BYTES: usize = 640;
 const WORDS: usize = 4;
 const NULL: &[u8] = b"null";
 
@@ -26,7 +29,8 @@ struct Kind([u64; 2 * WORDS]);
 
 impl Hash for Kind {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.iter().for_each(|word| state.write_u64(*word));
+        // Most tables need one word of each four.
+        self.0.iter().filter(|word| **word != 0).for_each(|word| state.write_u64(*word));
     }
 }
 
@@ -51,10 +55,24 @@ impl Hasher for WordHasher {
 /// The members from `label` to `measure_next`, for labels 0 and 1.
 type Metadata = (Vec<u8>, Vec<u8>);
 
-/// The scores of a batch as columns; the attributes of `scoring.native.Columns`.
+/// The ids of a batch: strings, or places in one text (`scoring.text_column.TextColumn`).
+#[derive(FromPyObject)]
+enum Ids<'py> {
+    Objects(Bound<'py, PyList>),
+    Column(TextColumn<'py>),
+}
+
+#[derive(FromPyObject)]
+struct TextColumn<'py> {
+    data: Bound<'py, PyBytes>,
+    starts: PyBuffer<i64>,
+    ends: PyBuffer<i64>,
+}
+
+/// The scores of a batch as columns; the attributes of `scoring.extension.Columns`.
 #[derive(FromPyObject)]
 struct Columns<'py> {
-    patient_ids: Bound<'py, PyList>,
+    patient_ids: Ids<'py>,
     matrix: PyBuffer<f64>,
     risks: PyBuffer<f64>,
     intervals: Option<(PyBuffer<f64>, PyBuffer<f64>)>,
@@ -74,7 +92,9 @@ pub struct Encoder {
     /// The beginning of a reason's JSON, up to its number, for each field with contributions.
     reasons: Vec<Vec<u8>>,
     reason_count: usize,
-    kinds: HashMap<Kind, Metadata, BuildHasherDefault<WordHasher>>,
+    /// The place of each kind in `metadata`.
+    kinds: HashMap<Kind, u32, BuildHasherDefault<WordHasher>>,
+    metadata: Vec<Metadata>,
     /// The number of bits of a reason's key that stand for its field and sign.
     key_bits: u32,
     keys: Vec<i64>,
@@ -95,8 +115,8 @@ impl Encoder {
             return Err(PyValueError::new_err("the feature table has too many fields"));
         }
         let key_bits = usize::BITS - (2 * reasons.len()).leading_zeros();
-        let (kinds, keys, out) = (HashMap::default(), Vec::new(), Vec::new());
-        Ok(Encoder { ranges, threshold, label_sets, reasons, reason_count, kinds, key_bits, keys, out })
+        let (kinds, metadata, keys, out) = (HashMap::default(), Vec::new(), Vec::new(), Vec::new());
+        Ok(Encoder { ranges, threshold, label_sets, reasons, reason_count, kinds, metadata, key_bits, keys, out })
     }
 
     /// Returns the JSON of each score. Raises ValueError for anything that Python has to write.
@@ -109,16 +129,13 @@ impl Encoder {
         columns: Columns<'py>,
         metadata: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let numbers = Numbers::of(py, &columns)?;
-        let count = columns.patient_ids.len();
-        numbers.require(count, self.ranges.len(), self.reasons.len())?;
+        let ids = Texts::of(py, &columns.patient_ids)?;
+        let numbers = self.numbers(py, &columns, ids.len(), metadata)?;
         let mut sources = Sources::default();
-        let mut found = Vec::with_capacity(count);
-        for row in 0..count {
+        let mut found = Vec::with_capacity(ids.len());
+        for row in 0..ids.len() {
             self.out.clear();
-            self.out.extend_from_slice(b"{\"patient_id\":");
-            write_text(&mut self.out, &columns.patient_ids.get_item(row)?)?;
-            self.write_numbers(&numbers, row, metadata)?;
+            self.write_score(&ids, &numbers, row)?;
             if let Some(digests) = &columns.digests {
                 self.out.extend_from_slice(b",\"input_digest\":");
                 write_text(&mut self.out, &digests.get_item(row)?)?;
@@ -133,11 +150,63 @@ impl Encoder {
         }
         PyList::new(py, found)
     }
+
+    /// Returns the same scores as lines. They have neither digests nor sources: a file's rows have none.
+    ///
+    /// Other Python threads run meanwhile.
+    fn encode_lines<'py>(
+        &mut self,
+        py: Python<'py>,
+        columns: Columns<'py>,
+        metadata: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let ids = Texts::of(py, &columns.patient_ids)?;
+        let numbers = self.numbers(py, &columns, ids.len(), metadata)?;
+        py.detach(|| self.write_lines(&ids, &numbers))?;
+        Ok(PyBytes::new(py, &self.out))
+    }
 }
 
-/// The numbers of `Columns`, copied.
+/// The ids of a batch in one text.
+struct Texts<'a> {
+    data: Cow<'a, [u8]>,
+    starts: Vec<i64>,
+    ends: Vec<i64>,
+}
+
+impl<'a> Texts<'a> {
+    fn of(py: Python, ids: &'a Ids) -> PyResult<Self> {
+        let list = match ids {
+            Ids::Objects(list) => list,
+            Ids::Column(TextColumn { data, starts, ends }) => {
+                let (data, starts, ends) = (data.as_bytes().into(), starts.to_vec(py)?, ends.to_vec(py)?);
+                return Ok(Texts { data, starts, ends });
+            }
+        };
+        let mut data = Vec::with_capacity(16 * list.len());
+        let (mut starts, mut ends) = (Vec::with_capacity(list.len()), Vec::with_capacity(list.len()));
+        for id in list {
+            starts.push(data.len() as i64);
+            data.extend_from_slice(id.cast::<PyString>()?.to_str()?.as_bytes());
+            ends.push(data.len() as i64);
+        }
+        Ok(Texts { data: data.into(), starts, ends })
+    }
+
+    fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    #[inline]
+    fn get(&self, row: usize) -> PyResult<&str> {
+        let (start, end) = (self.starts[row] as usize, self.ends[row] as usize);
+        self.data.get(start..end).and_then(|text| std::str::from_utf8(text).ok()).ok_or_else(unusual)
+    }
+}
+
+/// The numbers of `Columns`, copied. `metadata` (n,) are places in that of the encoder.
 struct Numbers {
-    matrix: Vec<f64>,
+    metadata: Vec<u32>,
     risks: Vec<f64>,
     intervals: Option<(Vec<f64>, Vec<f64>)>,
     sampling_intervals: Option<(Vec<f64>, Vec<f64>)>,
@@ -145,28 +214,19 @@ struct Numbers {
     contributions: Option<Vec<f64>>,
 }
 
-impl Numbers {
-    fn of(py: Python, columns: &Columns) -> PyResult<Self> {
-        type Limits = (PyBuffer<f64>, PyBuffer<f64>);
-        let pairs = |limits: &Option<Limits>| {
-            limits.as_ref().map(|(low, high)| Ok::<_, PyErr>((low.to_vec(py)?, high.to_vec(py)?))).transpose()
-        };
-        Ok(Numbers {
-            matrix: columns.matrix.to_vec(py)?,
-            risks: columns.risks.to_vec(py)?,
-            intervals: pairs(&columns.intervals)?,
-            sampling_intervals: pairs(&columns.sampling_intervals)?,
-            label_sets: columns.label_sets.as_ref().map(|each| each.to_vec(py)).transpose()?,
-            contributions: columns.contributions.as_ref().map(|each| each.to_vec(py)).transpose()?,
-        })
-    }
+type Limits = (PyBuffer<f64>, PyBuffer<f64>);
 
+fn pairs(py: Python, limits: &Option<Limits>) -> PyResult<Option<(Vec<f64>, Vec<f64>)>> {
+    limits.as_ref().map(|(low, high)| Ok((low.to_vec(py)?, high.to_vec(py)?))).transpose()
+}
+
+impl Numbers {
     /// Checks that every column has one entry per record.
-    fn require(&self, count: usize, fields: usize, reasons: usize) -> PyResult<()> {
+    fn require(&self, count: usize, reasons: usize) -> PyResult<()> {
         let has = |limits: &Option<(Vec<f64>, Vec<f64>)>| {
             limits.as_ref().is_none_or(|(low, high)| low.len() == count && high.len() == count)
         };
-        let is_whole = self.matrix.len() == count * fields
+        let is_whole = self.metadata.len() == count
             && self.risks.len() == count
             && has(&self.intervals)
             && has(&self.sampling_intervals)
@@ -198,13 +258,67 @@ fn write_text(out: &mut Vec<u8>, text: &Bound<'_, PyAny>) -> PyResult<()> {
 }
 
 impl Encoder {
-    /// Writes the members from `risk` to `reasons`.
+    /// Copies the numbers of `columns`, and finds each record's metadata.
+    fn numbers(&mut self, py: Python, columns: &Columns, count: usize, metadata: &Bound<PyAny>) -> PyResult<Numbers> {
+        let numbers = Numbers {
+            metadata: self.find_metadata(&columns.matrix.to_vec(py)?, metadata)?,
+            risks: columns.risks.to_vec(py)?,
+            intervals: pairs(py, &columns.intervals)?,
+            sampling_intervals: pairs(py, &columns.sampling_intervals)?,
+            label_sets: columns.label_sets.as_ref().map(|each| each.to_vec(py)).transpose()?,
+            contributions: columns.contributions.as_ref().map(|each| each.to_vec(py)).transpose()?,
+        };
+        numbers.require(count, self.reasons.len())?;
+        Ok(numbers)
+    }
+
+    /// Returns the place of each row's metadata.
+    fn find_metadata(&mut self, matrix: &[f64], metadata: &Bound<PyAny>) -> PyResult<Vec<u32>> {
+        if self.metadata.len() >= MOST_KINDS {
+            self.kinds.clear();
+            self.metadata.clear();
+        }
+        let mut places = Vec::with_capacity(matrix.len() / self.ranges.len());
+        for (row, values) in matrix.chunks_exact(self.ranges.len()).enumerate() {
+            let mut kind = Kind([0; 2 * WORDS]);
+            for (j, (value, (low, high))) in values.iter().zip(&self.ranges).enumerate() {
+                kind.0[j / 64] |= u64::from(value.is_nan()) << (j % 64);
+                kind.0[WORDS + j / 64] |= u64::from(value < low || value > high) << (j % 64);
+            }
+            let place = match self.kinds.get(&kind) {
+                Some(place) => *place,
+                None => {
+                    self.metadata.push(metadata.call1((row,))?.extract()?);
+                    let place = (self.metadata.len() - 1) as u32;
+                    self.kinds.insert(kind, place);
+                    place
+                }
+            };
+            places.push(place);
+        }
+        Ok(places)
+    }
+
+    fn write_lines(&mut self, ids: &Texts, numbers: &Numbers) -> PyResult<()> {
+        self.out.clear();
+        self.out.reserve(USUAL_BYTES * ids.len());
+        for row in 0..ids.len() {
+            self.write_score(ids, numbers, row)?;
+            self.out.extend_from_slice(b",\"source\":null}\n");
+        }
+        Ok(())
+    }
+
+    /// Writes the members from `patient_id` to `reasons`.
     #[inline]
-    fn write_numbers(&mut self, numbers: &Numbers, row: usize, metadata: &Bound<'_, PyAny>) -> PyResult<()> {
-        let (fields, reasons) = (self.ranges.len(), self.reasons.len());
-        let risk = numbers.risks[row];
+    fn write_score(&mut self, ids: &Texts, numbers: &Numbers, row: usize) -> PyResult<()> {
+        let (reasons, risk) = (self.reasons.len(), numbers.risks[row]);
+        self.out.extend_from_slice(b"{\"patient_id\":");
+        write_string(&mut self.out, ids.get(row)?);
         self.write_risk(risk)?;
-        self.write_metadata(&numbers.matrix[row * fields..][..fields], risk, row, metadata)?;
+        self.out.extend_from_slice(b",\"label\":");
+        let (healthy, diseased) = &self.metadata[numbers.metadata[row] as usize];
+        self.out.extend_from_slice(if risk >= self.threshold { diseased } else { healthy });
         if let Some((low, high)) = &numbers.intervals {
             self.out.extend_from_slice(b",\"interval\":");
             if !write_interval(&mut self.out, low[row], high[row])? {
@@ -241,27 +355,6 @@ impl Encoder {
         }
         self.out.extend_from_slice(b",\"risk\":");
         write_decimal::<6>(&mut self.out, steps as u64);
-        Ok(())
-    }
-
-    #[inline]
-    fn write_metadata(&mut self, values: &[f64], risk: f64, row: usize, metadata: &Bound<'_, PyAny>) -> PyResult<()> {
-        let mut kind = Kind([0; 2 * WORDS]);
-        for (j, (value, (low, high))) in values.iter().zip(&self.ranges).enumerate() {
-            kind.0[j / 64] |= u64::from(value.is_nan()) << (j % 64);
-            kind.0[WORDS + j / 64] |= u64::from(value < low || value > high) << (j % 64);
-        }
-        self.out.extend_from_slice(b",\"label\":");
-        if let Some((low, high)) = self.kinds.get(&kind) {
-            self.out.extend_from_slice(if risk >= self.threshold { high } else { low });
-            return Ok(());
-        }
-        if self.kinds.len() >= MOST_KINDS {
-            self.kinds.clear();
-        }
-        let found: Metadata = metadata.call1((row,))?.extract()?;
-        self.out.extend_from_slice(if risk >= self.threshold { &found.1 } else { &found.0 });
-        self.kinds.insert(kind, found);
         Ok(())
     }
 

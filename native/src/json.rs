@@ -64,10 +64,16 @@ impl<'a> Cursor<'a> {
     /// Reads `null`, if that is next.
     #[inline]
     pub fn null(&mut self) -> bool {
+        self.literal(b"null")
+    }
+
+    /// Reads exactly these bytes, if they are next.
+    #[inline]
+    pub fn literal(&mut self, text: &[u8]) -> bool {
         self.skip_space();
-        let is_null = self.bytes.get(self.place..self.place + 4) == Some(b"null");
-        self.place += 4 * usize::from(is_null);
-        is_null
+        let is_next = self.bytes[self.place.min(self.bytes.len())..].starts_with(text);
+        self.place += text.len() * usize::from(is_next);
+        is_next
     }
 
     /// Reads a number other than -0, correctly rounded.
@@ -155,23 +161,30 @@ fn write_escaped(out: &mut Vec<u8>, byte: u8) {
 #[inline]
 pub fn write_decimal<const DECIMALS: usize>(out: &mut Vec<u8>, n: u64) {
     let power = 10u64.pow(DECIMALS as u32);
-    let (whole, mut rest) = (n / power, n % power);
+    let (whole, rest) = (n / power, (n % power) as u32);
     if DECIMALS == 6 && whole == 0 && 0 < rest && rest < 10 {
         // msgspec writes numbers below 1e-5 with an exponent.
         out.extend_from_slice(&[b'0' + rest as u8, b'e', b'-', b'6']);
         return;
     }
-    write_integer(out, whole);
-    let mut digits = [b'.'; 7];
-    for place in (1..=DECIMALS).rev() {
-        digits[place] = b'0' + (rest % 10) as u8;
-        rest /= 10;
+    // One digit, the point, and the decimals: a copy of a fixed size is faster.
+    let mut text = [b'.'; 8];
+    for place in 0..DECIMALS {
+        text[2 + place] = b'0' + (rest / 10u32.pow((DECIMALS - 1 - place) as u32) % 10) as u8;
     }
-    let mut end = DECIMALS;
-    while end > 1 && digits[end] == b'0' {
+    let mut end = 2 + DECIMALS;
+    while end > 3 && text[end - 1] == b'0' {
         end -= 1;
     }
-    out.extend_from_slice(&digits[..=end]);
+    if whole > 9 {
+        write_integer(out, whole);
+        out.extend_from_slice(&text[1..end]);
+        return;
+    }
+    text[0] = b'0' + whole as u8;
+    let before = out.len();
+    out.extend_from_slice(&text);
+    out.truncate(before + end);
 }
 
 #[inline]

@@ -1,6 +1,7 @@
 //! Reads patient records and writes scores, a batch in one call: the same numbers and bytes as the Python code, or none.
 //!
-//! `scoring/native.py` is its only caller; there is what it is for, and how its results are verified.
+//! Its only callers are `scoring/native_decoder.py` and `scoring/native_encoder.py`; `scoring/extension.py` says what it
+//! is for, and how its results are verified.
 #![forbid(unsafe_code)]
 
 mod decoder;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tomllib
 from collections.abc import Callable
@@ -39,6 +40,18 @@ class AllInPython:
 
     def encode(self, _columns: Columns, _metadata: Callable[[int], tuple[bytes, bytes]]) -> list[bytes]:
         raise ValueError("written by Python")
+
+    def decode_lines(
+        self, block: bytes, _matrix: Matrix, _starts: object, _ends: object
+    ) -> tuple[int, list[tuple[int, int, int]]]:
+        spans = [match.span() for match in re.finditer(rb"[^\n]+", block)]
+        return len(spans), [(row, start, end) for row, (start, end) in enumerate(spans)]
+
+    def check(self, matrix: Matrix) -> list[int]:
+        return list(range(len(matrix)))
+
+    def encode_lines(self, columns: Columns, metadata: Callable[[int], tuple[bytes, bytes]]) -> bytes:
+        return b"".join(score + b"\n" for score in self.encode(columns, metadata))
 
 
 class WritesOtherBytes(AllInPython):

@@ -26,6 +26,7 @@ def written(rows: list[list[str]], line_end: str) -> list[bytes]:
 
 
 @given(rows=st.lists(CELLS, max_size=12), line_end=st.sampled_from(["\n", "\r\n"]), cut=st.integers(0, 400))
+@example(rows=[["", ';;"\n']], line_end="\n", cut=7)
 def test_a_block_ends_with_its_last_complete_row(rows: list[list[str]], line_end: str, cut: int) -> None:
     """Quotes, line ends and separators within cells do not end a row."""
     lines = written(rows, line_end)

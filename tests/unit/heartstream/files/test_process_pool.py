@@ -17,6 +17,7 @@ from heartstream.files.process_pool import ProcessPool
 from heartstream.files.score import Request, score_file
 from heartstream.files.tally import ScoredBatch
 from schemas.errors import ArtifactError, DependencyError, RejectionCode, ValidationIssue
+from scoring.lines import Lines
 from scoring.scorer import Scorer
 from tests.support.file_tables import COMPLETE, Row, as_records, unseen, write_csv, write_parquet
 from tests.support.waiting import await_condition
@@ -60,7 +61,8 @@ def test_any_number_of_processes_gives_the_same_files(
 
 def joined(batch: object) -> ScoredBatch:
     """Stands for scoring: returns the batch's lines and the process that had it."""
-    assert isinstance(batch, list)
+    assert isinstance(batch, Lines)
+    batch = list(batch)
     if batch == [b"bad model"]:
         raise ArtifactError("it is broken")
     if batch == [b"die"]:
@@ -75,10 +77,14 @@ def joined(batch: object) -> ScoredBatch:
     )
 
 
+def lines_of(lines: list[bytes]) -> Lines:
+    return Lines(b"\n".join(lines))
+
+
 def pooled(batches: Iterator[list[bytes]], processes: int = 2) -> Generator[tuple[bytes, str], None, None]:
     """Yield each result, and the process that produced it."""
     with ExitStack() as closing:
-        for part in ProcessPool(joined, processes, closing).score(batches):
+        for part in ProcessPool(joined, processes, closing).score(map(lines_of, batches)):
             yield bytes(part.content), part.rejected[0][0].message
 
 
@@ -103,7 +109,7 @@ def test_a_slow_process_gets_no_more_batches(tmp_path: Path) -> None:
                 yield [b"a"]
             late.touch()
 
-        first, *others = (part.rejected[0][0].message for part in pool.score(batches()))
+        first, *others = (part.rejected[0][0].message for part in pool.score(map(lines_of, batches())))
     assert len(others) == 3
     assert first not in others
 
