@@ -98,6 +98,7 @@ class LibrdkafkaProducer(FaustProducer):
         """Begin a transaction, once the client is initialized and no late request can arrive in it."""
         async with self.timeouts.wait_for_coordinator():
             await self._prepared.wait()
+            await self.require_transactions().settle()
             if (call := self.require_transactions().retried) is not None:
                 await self.replace_client(call)
             elif self.require_transactions().has_sequence_gap:

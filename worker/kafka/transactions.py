@@ -41,6 +41,9 @@ _OFFSETS_RETRY_SECONDS: Final = 0.5
 """After which the client retries a TxnOffsetCommit, whatever its configuration."""
 _EARLIEST_RETRY: Final = 0.75
 """The client retries other requests after `retry.backoff.ms`, or up to a fifth earlier; with a margin."""
+_MARKER_SECONDS: Final = 0.004
+"""A transaction has ended once its markers are written. Until then the coordinator refuses the next one, and the client
+asks again after 20 ms (decision 74)."""
 _WAITS: Final = 12
 """A wait is split into this many short ones: a process that was suspended loses one of them, not the result."""
 
@@ -109,6 +112,7 @@ class Transactions:
         self._timeouts = timeouts
         self._shortest_retry = shortest_retry
         self._open = False
+        self._settled_at = 0.0
         self.retried: str | None = None
         """A call in which a request may have been sent twice: this epoch must not have another transaction."""
         self.has_sequence_gap = False
@@ -120,6 +124,10 @@ class Transactions:
         The `attempt`th client in a row gets `attempt` times the time limit: during an outage, none of them is stuck.
         """
         await self._call("init_transactions", self._client.init_transactions, attempt)
+
+    async def settle(self) -> None:
+        """Wait until the last transaction's markers are probably written."""
+        await asyncio.sleep(self._settled_at - asyncio.get_running_loop().time())
 
     def begin(self) -> None:
         """Open a transaction."""
@@ -158,7 +166,7 @@ class Transactions:
                 raise
             # A retry of the commit may still arrive before the abort.
             raise UnresponsiveClientError(error.reason) from error
-        self._open = False
+        self._end()
 
     async def abort(self, reason: str) -> None:
         """Abort the open transaction, and drop its queued records."""
@@ -167,7 +175,11 @@ class Transactions:
             await self._call("abort_transaction", self._client.abort_transaction)
         except AbortRequiredError as error:
             raise UnresponsiveClientError(error.reason) from error
+        self._end()
+
+    def _end(self) -> None:
         self._open = False
+        self._settled_at = asyncio.get_running_loop().time() + _MARKER_SECONDS
 
     async def abort_if_open(self) -> None:
         """Abort an open transaction when the process ends, so that readers need not wait for its timeout."""
