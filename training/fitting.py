@@ -8,10 +8,11 @@ from typing import Any
 from scoring.compiled_table import CompiledTable
 from scoring.estimators import new_preprocessor
 from scoring.model_artifact import CARD_DATA_FILE, CARD_FILE, REFERENCE_FILE, REPORT_FILE
-from training.evaluation.cross_validation import CrossValidation
+from training.estimates import bootstrap_weights
+from training.evaluation.cross_validation import CrossValidation, FittedFolds
 from training.evaluation.inputs import EvaluationInputs
 from training.evaluation.results import EvaluationReport
-from training.evaluation.uncertainty import measure_uncertainty
+from training.evaluation.uncertainty import fold_risks_by_pattern, uncertainty_of
 from training.export.drift_reference import as_json, new_reference
 from training.export.model_directory import FittedModels, TrainedModel, library_versions
 from training.report.model_card import as_markdown, new_card
@@ -20,18 +21,23 @@ from training.report.model_card import as_markdown, new_card
 def fit(
     inputs: EvaluationInputs,
     cross_validations: Sequence[CrossValidation],
+    fitted: FittedFolds,
     evaluation: EvaluationReport,
     model_version: str,
 ) -> FittedModels:
-    """Fit the preprocessor and all candidates on all training rows."""
+    """Fit the preprocessor and all candidates on all training rows; `fitted` are the fits behind `cross_validations`.
+
+    The uncertainty of a model is measured with bootstrap samples and with those fits.
+    """
     matrix, labels, compiled, seed = inputs.matrix, inputs.labels, inputs.compiled, inputs.seed
-    bootstraps = inputs.depth.interval_bootstraps
+    weights = bootstrap_weights(len(labels), seed, inputs.depth.interval_bootstraps)[1:]
     preprocessor = new_preprocessor(compiled.columns).fit(matrix)
     preprocessed = preprocessor.transform(matrix)
     models = []
     for candidate, result in zip(inputs.candidates, cross_validations, strict=True):
         classifier = candidate.new(compiled, seed).fit(preprocessed, labels)
-        uncertainty = measure_uncertainty(classifier, preprocessed, matrix, labels, compiled, seed, bootstraps)
+        risks = fold_risks_by_pattern(fitted[candidate.name], matrix, labels, compiled, seed)
+        uncertainty = uncertainty_of(classifier, preprocessed, matrix, labels, compiled, weights, risks)
         models.append(TrainedModel(candidate.name, classifier, uncertainty, result.metrics))
     return FittedModels(
         compiled,

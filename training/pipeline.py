@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pandas as pd
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from schemas.errors import DataError, SettingsError
 from schemas.read_options import TextOptions
@@ -24,7 +25,7 @@ from training.data.frames import SITE, TRAINING_SITE, features, read_snapshot, r
 from training.data.labelled import LabelColumns, OtherFieldsError, read_labelled
 from training.data.population import data_entry
 from training.data.uci import UCI
-from training.evaluation.cross_validation import FOLDS, CrossValidation, cross_validate
+from training.evaluation.cross_validation import FOLDS, CrossValidation, FittedFolds, evaluate_folds, fit_folds
 from training.evaluation.evaluate import evaluate_candidates
 from training.evaluation.inputs import FULL, QUICK, EvaluationDepth, EvaluationInputs
 from training.evaluation.leakage import refuse_implausible
@@ -165,11 +166,17 @@ def evaluation_inputs(
 
 
 def evaluate_and_fit(inputs: EvaluationInputs, model_version: str, step: OnStep) -> EvaluatedFit:
-    """Cross-validate, evaluate and fit the candidates. Raises ArtifactError for implausibly good results."""
-    cross_validations = cross_validate_candidates(inputs, step)
-    evaluation = evaluate_candidates(inputs, cross_validations, step)
-    step("fitting on all rows")
-    return EvaluatedFit(fit(inputs, cross_validations, evaluation, model_version), cross_validations, evaluation)
+    """Cross-validate, evaluate and fit the candidates. Raises ArtifactError for implausibly good results.
+
+    With one thread of linear algebra: the sums of several depend on their number in the last bit, and on matrices of
+    this size they mostly wait for each other.
+    """
+    with threadpool_limits(1):
+        cross_validations, fitted = cross_validate_candidates(inputs, step)
+        evaluation = evaluate_candidates(inputs, cross_validations, step, fitted)
+        step("fitting on all rows")
+        models = fit(inputs, cross_validations, fitted, evaluation, model_version)
+    return EvaluatedFit(models, cross_validations, evaluation)
 
 
 class _Steps:
@@ -240,13 +247,20 @@ def drop_duplicates(patients: TrainingPatients) -> tuple[TrainingPatients, int]:
     return remaining, len(dropped)
 
 
-def cross_validate_candidates(inputs: EvaluationInputs, step: OnStep) -> tuple[CrossValidation, ...]:
-    """Cross-validate all candidates, simplest first. Raises ArtifactError for implausibly good results."""
-    labels, known, results = inputs.labels, inputs.compiled.table.plausible, []
+def cross_validate_candidates(
+    inputs: EvaluationInputs, step: OnStep
+) -> tuple[tuple[CrossValidation, ...], FittedFolds]:
+    """Cross-validate all candidates, simplest first; returns the fits, too, which other figures need again.
+
+    Raises ArtifactError for implausibly good results.
+    """
+    matrix, labels, seed, known = inputs.matrix, inputs.labels, inputs.seed, inputs.compiled.table.plausible
+    results, fitted = [], dict[str, list[Any]]()
     for name, pipeline in inputs.pipelines.items():
         step(f"cross-validating {name}")
-        result = cross_validate(name, pipeline, inputs.matrix, labels, seed=inputs.seed, threshold=inputs.threshold)
+        fitted[name] = fit_folds(pipeline, matrix, labels, seed)
+        result = evaluate_folds(name, fitted[name], matrix, labels, seed=seed, threshold=inputs.threshold)
         metrics = result.metrics
         refuse_implausible(name, metrics["roc_auc"].mean, metrics["accuracy"].mean, labels, known)
         results.append(result)
-    return tuple(results)
+    return tuple(results), fitted

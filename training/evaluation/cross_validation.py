@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -26,6 +26,9 @@ from training.arrays import Labels, Matrix, Risks
 from training.evaluation.metrics import calibration
 
 FOLDS: Final = 5
+
+FittedFolds = Mapping[str, Sequence[Any]]
+"""Pipelines by name, each fitted on the training part of every fold of one seed."""
 
 _OF_LABELS: Final[dict[str, Callable[..., float]]] = {
     "accuracy": accuracy_score,
@@ -62,15 +65,27 @@ def stratified_folds(labels: Labels, seed: int) -> list[tuple[npt.NDArray[np.int
     return list(folds.split(np.zeros((len(labels), 1)), labels))
 
 
+def fit_folds(pipeline: Any, matrix: Matrix, labels: Labels, seed: int) -> list[Any]:
+    """Fit an unfitted pipeline on the training part of each fold of (n, fields) rows. Blocks for seconds."""
+    return [clone(pipeline).fit(matrix[train], labels[train]) for train, _ in stratified_folds(labels, seed)]
+
+
 def cross_validate(
     name: str, pipeline: Any, matrix: Matrix, labels: Labels, *, seed: int, threshold: float
 ) -> CrossValidation:
-    """Cross-validate an unfitted pipeline on (n, 13) rows. Blocks for seconds; `seed` determines the folds."""
+    """Cross-validate an unfitted pipeline on (n, fields) rows. Blocks for seconds; `seed` determines the folds."""
+    fitted = fit_folds(pipeline, matrix, labels, seed)
+    return evaluate_folds(name, fitted, matrix, labels, seed=seed, threshold=threshold)
+
+
+def evaluate_folds(
+    name: str, fitted: Sequence[Any], matrix: Matrix, labels: Labels, *, seed: int, threshold: float
+) -> CrossValidation:
+    """Evaluate what `fit_folds` has fitted with this `seed`, each pipeline on the test part of its fold."""
     risks = np.empty(len(labels))
     folds: list[dict[str, float]] = []
-    for train, test in stratified_folds(labels, seed):
-        fitted = clone(pipeline).fit(matrix[train], labels[train])
-        risks[test] = fitted.predict_proba(matrix[test])[:, 1]
+    for (_, test), pipeline in zip(stratified_folds(labels, seed), fitted, strict=True):
+        risks[test] = pipeline.predict_proba(matrix[test])[:, 1]
         folds.append(fold_metrics(labels[test], risks[test], threshold))
     return CrossValidation(
         name=name,

@@ -14,7 +14,7 @@ from training.data.frames import site_rows
 from training.data.population import describe_population
 from training.estimates import bootstrap_weights
 from training.evaluation.baseline import BASELINE, new_baseline_pipeline
-from training.evaluation.cross_validation import CrossValidation
+from training.evaluation.cross_validation import CrossValidation, FittedFolds
 from training.evaluation.curves import (
     calibration_bins,
     precision_recall_points,
@@ -56,13 +56,13 @@ _REFITS: Final = 200
 
 
 def evaluate_candidates(
-    inputs: EvaluationInputs, five_fold: Sequence[CrossValidation], step: OnStep
+    inputs: EvaluationInputs, five_fold: Sequence[CrossValidation], step: OnStep, fitted: FittedFolds | None = None
 ) -> EvaluationReport:
-    """Evaluate all candidates and select the best. Blocks for seconds, or minutes if full. Raises ArtifactError."""
+    """Evaluate all candidates, with the fits behind `five_fold`, and select the best. Blocks. Raises ArtifactError."""
     pipelines, labels = inputs.pipelines, inputs.labels
     seeds = range(inputs.seed, inputs.seed + inputs.depth.repeats)
     compared = {**pipelines, BASELINE: new_baseline_pipeline(inputs.compiled, inputs.seed)}
-    out_of_fold = repeated_cross_validation(compared, inputs.matrix, labels, inputs.compiled.table, seeds, step)
+    out_of_fold = repeated_cross_validation(compared, inputs.matrix, labels, inputs.compiled.table, seeds, step, fitted)
     weights = bootstrap_weights(len(labels), inputs.seed, inputs.depth.bootstraps)
     missing_fields = {
         name: {

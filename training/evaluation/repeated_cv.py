@@ -16,7 +16,7 @@ from schemas.tables.feature_table import FeatureTable
 from scoring.missingness import MissingPatterns
 from training.arrays import Labels, Matrix
 from training.estimates import MIN_PATIENTS
-from training.evaluation.cross_validation import stratified_folds
+from training.evaluation.cross_validation import FittedFolds, stratified_folds
 
 OnStep = Callable[[str], None]
 """Called at the start of each step with its name."""
@@ -64,19 +64,24 @@ def repeated_cross_validation(
     table: FeatureTable,
     seeds: Sequence[int],
     step: OnStep,
+    fitted: FittedFolds | None = None,
 ) -> OutOfFoldRisks:
-    """Cross-validate unfitted pipelines on (n, fields) rows, once per seed, for each of the `gap_sets_of` the rows."""
+    """Cross-validate unfitted pipelines on (n, fields) rows, once per seed, for each of the `gap_sets_of` the rows.
+
+    `fitted` are some of them that are fitted already in the folds of the first seed.
+    """
     gaps = gap_sets_of(matrix, table)
     empty = np.empty((len(seeds), len(labels)))
     risks = {model: {name: empty.copy() for name in gaps} for model in pipelines}
     for repeat, seed in enumerate(seeds):
         step(f"cross-validation {repeat + 1} of {len(seeds)}")
-        for train, test in stratified_folds(labels, seed):
+        known = fitted or {} if repeat == 0 else {}
+        for fold, (train, test) in enumerate(stratified_folds(labels, seed)):
             for model, pipeline in pipelines.items():
-                fitted = clone(pipeline).fit(matrix[train], labels[train])
+                fit = known[model][fold] if model in known else clone(pipeline).fit(matrix[train], labels[train])
                 for name, fields in gaps.items():
                     rows = delete_fields(matrix[test], fields, table)
-                    risks[model][name][repeat, test] = fitted.predict_proba(rows)[:, 1]
+                    risks[model][name][repeat, test] = fit.predict_proba(rows)[:, 1]
     return OutOfFoldRisks(tuple(seeds), risks)
 
 

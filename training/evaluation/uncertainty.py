@@ -6,7 +6,7 @@ same population; out-of-fold risks set the limits of the label sets (conformal p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import ceil
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.base import clone
 
 from scoring.compiled_table import CompiledTable
-from scoring.estimators import averages, new_preprocessor
+from scoring.estimators import averages
 from scoring.features import Mask
 from scoring.groups import Groups
 from scoring.logistic import logistic
@@ -22,9 +22,9 @@ from scoring.missingness import MissingPatterns
 from scoring.submodels import PatternSubmodels, centered, fit_logistic
 from scoring.uncertainty import COVERAGE, Uncertainty
 from training.arrays import Labels, Matrix
-from training.candidates import is_linear, linear_of, penalty_of
+from training.candidates import is_linear, linear_of, new_pipeline, penalty_of
 from training.estimates import MIN_PATIENTS, bootstrap_weights
-from training.evaluation.cross_validation import stratified_folds
+from training.evaluation.cross_validation import fit_folds, stratified_folds
 
 _DECIMALS: Final = 4
 _TAILS: Final = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)
@@ -45,17 +45,31 @@ def measure_uncertainty(
     """Measure the uncertainty of a fitted classifier on its training rows.
 
     `inputs` (n, columns) are the rows preprocessed, `matrix` (n, fields) before.
+    """
+    weights = bootstrap_weights(len(labels), seed, bootstraps)[1:]
+    risks = risks_by_pattern(classifier, matrix, labels, compiled, seed)
+    return uncertainty_of(classifier, inputs, matrix, labels, compiled, weights, risks)
+
+
+def uncertainty_of(
+    classifier: Any,
+    inputs: Matrix,
+    matrix: Matrix,
+    labels: Labels,
+    compiled: CompiledTable,
+    weights: Matrix,
+    risks: Matrix,
+) -> Uncertainty:
+    """Do the same with the `weights` (samples, n) of bootstrap samples, and the `risks_by_pattern` (n, patterns).
 
     A forest has no interval and no distance: it would have to be refitted for each bootstrap sample and pattern.
     """
-    patterns = compiled.patterns
-    groups, risks = compiled.groups.of(matrix), risks_by_pattern(classifier, matrix, labels, compiled, seed)
+    patterns, groups = compiled.patterns, compiled.groups.of(matrix)
     limits, coverage = label_limits(labels, groups, risks, compiled), label_coverage(labels, groups, risks, compiled)
     base = base_pattern(matrix, patterns)
     complete = complete_rows(matrix, base, patterns)
     if not is_linear(classifier) or complete.sum() < MIN_PATIENTS:
         return Uncertainty(None, None, None, limits, coverage)
-    weights = bootstrap_weights(len(labels), seed, bootstraps)[1:]
     z = classifier.design(inputs) if isinstance(classifier, PatternSubmodels) else centered(inputs, averages(inputs))
     fits = bootstrap_coefficients(classifier, z, labels, weights, compiled.pattern_columns.used)
     base = patterns.row(base)
@@ -153,21 +167,35 @@ def _rounded(table: Matrix) -> Matrix:
 
 def risks_by_pattern(classifier: Any, matrix: Matrix, labels: Labels, compiled: CompiledTable, seed: int) -> Matrix:
     """Return the out-of-fold risk of each row by pattern, (n, patterns); of a forest only for complete records."""
+    fitted = fit_folds(new_pipeline(classifier, compiled), matrix, labels, seed)
+    return fold_risks_by_pattern(fitted, matrix, labels, compiled, seed)
+
+
+def fold_risks_by_pattern(
+    fitted: Sequence[Any], matrix: Matrix, labels: Labels, compiled: CompiledTable, seed: int
+) -> Matrix:
+    """Do the same with pipelines that `fit_folds` has fitted with this `seed`."""
     risks = np.empty((len(labels), compiled.patterns.count))
-    for train, test in stratified_folds(labels, seed):
-        risks[test] = refit_risks(classifier, matrix[train], labels[train], matrix[test], compiled)
+    for (train, test), pipeline in zip(stratified_folds(labels, seed), fitted, strict=True):
+        risks[test] = _risks_of(pipeline, matrix[train], matrix[test], compiled)
     return risks
 
 
 def refit_risks(classifier: Any, matrix: Matrix, labels: Labels, test: Matrix, compiled: CompiledTable) -> Matrix:
     """Fit a clone on rows (n, fields); return the risks of other rows (m, fields), (m, patterns), else NaN."""
-    preprocessor = new_preprocessor(compiled.columns).fit(matrix)
-    trained, inputs = preprocessor.transform(matrix), preprocessor.transform(test)
-    fitted = clone(classifier).fit(trained, labels)
+    pipeline = clone(new_pipeline(classifier, compiled)).fit(matrix, labels)
+    return _risks_of(pipeline, matrix, test, compiled)
+
+
+def _risks_of(pipeline: Any, matrix: Matrix, test: Matrix, compiled: CompiledTable) -> Matrix:
+    """Return the risks of rows (m, fields) by pattern, from a pipeline that was fitted on others (n, fields)."""
+    preprocessor, classifier = pipeline["preprocess"], pipeline["classify"]
+    inputs = preprocessor.transform(test)
     if is_linear(classifier):
-        return _of_linear(fitted, inputs, averages(trained), compiled.pattern_columns.used)
+        center = averages(preprocessor.transform(matrix))
+        return _of_linear(classifier, inputs, center, compiled.pattern_columns.used)
     risks = np.full((len(test), compiled.patterns.count), np.nan)
-    risks[:, 0] = fitted.predict_proba(inputs)[:, 1]
+    risks[:, 0] = classifier.predict_proba(inputs)[:, 1]
     return risks
 
 

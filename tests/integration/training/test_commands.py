@@ -13,8 +13,6 @@ from tests.fakes.http_server import Server, content
 from training.data.dataset import SITES, UCI_FILES, file_name, published_file
 from training.data.frames import read_snapshot, read_uci
 
-TERMINAL = 80
-
 
 def run_fetch(*arguments: str) -> int:
     """Run `heartstream data fetch` and return its exit code."""
@@ -78,32 +76,6 @@ def test_fetched_files_are_what_training_reads(tmp_path: Path) -> None:
     """`data fetch --dest` and `train --data-dir` work together, even without a network."""
     assert run_fetch("--offline", "--dest", str(tmp_path)) == 0
     assert read_uci(tmp_path).equals(read_snapshot())
-
-
-def test_train_prints_an_aligned_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Piped, it is plain text: each metric with its spread per model, the best one with the reason, and the directory.
-
-    Standard error has one line per step, as it begins.
-    """
-    train(output=tmp_path / "model", tracking=False, model_version="1.2.3", quick=True)
-    out, err = capsys.readouterr()
-    lines = out.splitlines()
-    models = ["regression", "submodels", "forest", "boosting"]
-    start = next(i for i, line in enumerate(lines) if line.split() == models)
-    table = [line.rstrip() for line in lines[start + 1 : start + 10]]
-    assert [line.split("  ")[0] for line in table] == [
-        "Accuracy", "Precision", "Recall", "Specificity", "F1", "ROC-AUC", "Brier score", "Log loss",
-        "Calibration slope",
-    ]  # fmt: skip
-    assert [line.count("±") for line in table] == [4] * 8 + [0]
-    assert len({len(line) for line in table}) == 1
-    tables = lines[start : next(i for i, line in enumerate(lines) if line.startswith("Best model"))]
-    assert [line for line in tables if len(line.rstrip()) > TERMINAL] == []
-    assert "Best model: pattern_submodels: log loss 0." in out
-    assert f"Model directory: {tmp_path / 'model'} (version 1.2.3)" in out
-    steps = err.splitlines()
-    assert (steps[0], steps[-1]) == ("train: reading the data (0 of 9)", "train: done (9 of 9)")
-    assert (len(set(steps)), "\x1b" in out + err) == (len(steps), False)
 
 
 @pytest.mark.parametrize(

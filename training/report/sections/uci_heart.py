@@ -57,8 +57,8 @@ def wider_groups(groups: Mapping[str, Counts]) -> dict[str, Counts]:
     wider = {
         "women": names[:2],
         "men": names[2:],
-        "chest pain 1 to 3": names[::2],
-        "chest pain 4": names[1::2],
+        "with chest pain": names[::2],
+        "without chest pain": names[1::2],
     }
     return {title: _sum([groups[name] for name in parts]) for title, parts in wider.items()}
 

@@ -274,7 +274,7 @@ def test_the_chai_card_is_valid(uci: Documents, draft: Documents) -> None:
 def test_the_sample_of_the_documentation_is_real(uci: Documents) -> None:
     """Its sentences are those of a model of UCI's patients, and its counts those of the standards."""
     page = (ROOT / "docs" / "evidence.md").read_text("utf-8")
-    sample = page.split("```\n**11**")[1].split("```")[0].splitlines()
+    sample = page.split("```text\n**11**")[1].split("```")[0].splitlines()
     standard = STANDARDS["tripod-ai"]
     made = as_markdown(standard, answers(standard, uci), uci)
     assert [line for line in sample if line.startswith("- ") and line not in made] == []
