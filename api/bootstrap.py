@@ -44,6 +44,7 @@ from runtime.settings import Settings
 from runtime.tracing.setup import open_tracing
 from schemas.cds_hooks.service import SERVICES
 from schemas.errors import SettingsError
+from schemas.extras import install_command
 from scoring.model_manager import ModelManager, UpdateFinder
 from scoring.model_source import ModelSource
 from scoring.scorer import Scorer
@@ -199,14 +200,14 @@ def _self_check(manager: ModelManager) -> Callable[[], str | None]:
     return problem
 
 
-def new_authenticator(settings: configured.Auth, cds_hooks: configured.CdsHooks) -> Authenticator:
+def new_authenticator(settings: configured.Auth, cds_hooks: configured.CdsHooks, public_url: str) -> Authenticator:
     """Create the authenticator. Raises SettingsError."""
     credentials: list[Credentials] = []
     if settings.api_keys:
         credentials.append(ApiKeys(settings.api_keys))
     if cds_hooks.issuers:
         # Before those of the identity provider, whose keys would be fetched for each token that is not its own.
-        credentials.append(_new_cds_client_tokens(cds_hooks))
+        credentials.append(_new_cds_client_tokens(cds_hooks, public_url))
     token = (settings.token_issuer, settings.token_audience, settings.token_keys_url)
     if any(token):
         credentials.append(_new_jwt_tokens(*token))
@@ -223,16 +224,20 @@ def _new_jwt_tokens(issuer: str, audience: str, url: str) -> Credentials:
     try:
         from api.security.jwt import JwtTokens, fetch_key_set  # noqa: PLC0415  # an extra
     except ImportError as error:
-        raise SettingsError(("HEARTSTREAM_AUTH__TOKEN_*: tokens need pip install 'heartstream[auth]'",)) from error
+        raise _extra_missing("HEARTSTREAM_AUTH__TOKEN_*") from error
     return JwtTokens(issuer, audience, lambda: fetch_key_set(url))
 
 
-def _new_cds_client_tokens(settings: configured.CdsHooks) -> Credentials:
+def _extra_missing(setting: str) -> SettingsError:
+    return SettingsError((f"{setting}: tokens need the extra auth: {install_command('auth')}",))
+
+
+def _new_cds_client_tokens(settings: configured.CdsHooks, public_url: str) -> Credentials:
     try:
         from api.security.cds_clients import cds_client_tokens  # noqa: PLC0415  # an extra
     except ImportError as error:
-        raise SettingsError(("HEARTSTREAM_CDS_HOOKS__ISSUERS: tokens need pip install 'heartstream[auth]'",)) from error
-    return cds_client_tokens(settings)
+        raise _extra_missing("HEARTSTREAM_CDS_HOOKS__ISSUERS") from error
+    return cds_client_tokens(settings, public_url)
 
 
 def new_audit(settings: configured.Audit, kafka: configured.Kafka) -> AuditTrail | None:

@@ -34,7 +34,7 @@ def run(settings: Settings) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logs.configure(settings.telemetry)
     events.ProcessStarted("gateway", version("heartstream")).emit()
-    authenticator = new_authenticator(settings.auth, settings.cds_hooks)
+    authenticator = new_authenticator(settings.auth, settings.cds_hooks, settings.gateway.public_url)
     tls, shutdown = new_tls(settings.auth), GracefulShutdown()
     application, health = create_application(settings, authenticator, shutdown)
     telemetry = None

@@ -25,7 +25,7 @@ _PACKAGE_RECORDS: Final = (".dist-info", ".egg-info")
 _DPKG_STATUS: Final = "var/lib/dpkg/status"
 _OS_RELEASE: Final = ("etc/os-release", "usr/lib/os-release")
 _ASK_INTERPRETER: Final = "import json, sys, platform; print(json.dumps([sys.path[1:], platform.python_version()]))"
-_OWN_PACKAGE: Final = "heartstream"
+_OWN_PACKAGES: Final = {"heartstream": "application", "heartstream-native": "library"}
 
 
 def bill_of_materials(image: str) -> Bill:
@@ -137,11 +137,12 @@ def _python_bill(root: Path, path: Sequence[str]) -> Bill:
 
 
 def _with_purl(component: Bill) -> Bill:
-    """Give our own package, which is on no index, a URL that nobody can take for one of an index."""
-    if component["name"] != _OWN_PACKAGE:
+    """Give our own packages, which are on no index, a URL that nobody can take for one of an index."""
+    name = component["name"]
+    if name not in _OWN_PACKAGES:
         return component
-    own = {name: value for name, value in component.items() if name != "externalReferences"}
-    return {**own, "type": "application", "purl": f"pkg:generic/{_OWN_PACKAGE}@{component['version']}"}
+    own = {member: value for member, value in component.items() if member != "externalReferences"}
+    return {**own, "type": _OWN_PACKAGES[name], "purl": f"pkg:generic/{name}@{component['version']}"}
 
 
 def _interpreter(version: str) -> Bill:

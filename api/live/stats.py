@@ -8,10 +8,9 @@ from typing import Final
 
 import msgspec
 
+from runtime.record_to_score import SECONDS, RecordToScore, RecordToScoreWindow
 from schemas.records import DeadLetter, Score, Source
 
-SECONDS: Final = 60
-"""How far back the window reaches."""
 BINS: Final = 20
 _LAST_SCORES: Final = 20
 _RATE_SECONDS: Final = 5
@@ -19,8 +18,6 @@ _MAX_DECODED_PER_SECOND: Final = 2_000
 """Scores per second that are decoded; the rest is only counted, so that a busy stream costs little CPU."""
 _MAX_UNMATCHED: Final = 50_000
 """Records whose time is kept until their score arrives, and vice versa."""
-_MEDIAN: Final = 0.5
-_TAIL: Final = 0.95
 
 
 class LastScore(msgspec.Struct, frozen=True):
@@ -31,13 +28,6 @@ class LastScore(msgspec.Struct, frozen=True):
     missing: int
     partition: int
     offset: int
-
-
-class Latency(msgspec.Struct, frozen=True):
-    """Milliseconds from a record's timestamp to that of its score."""
-
-    p50: float
-    p95: float
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -56,7 +46,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     sampled: bool
     histogram: tuple[int, ...]
     labels: tuple[int, int]
-    latency_ms: Latency | None
+    record_to_score_ms: RecordToScore | None
     dead_letters: int
     dead_letter_codes: dict[str, int]
     lag: int | None
@@ -72,12 +62,11 @@ class _Bucket:
         self.decoded = 0
         self.bins = [0] * BINS
         self.labels = [0, 0]
-        self.latencies: list[float] = []
         self.dead_letters = 0
         self.codes: Counter[str] = Counter()
 
 
-class LatencyMatcher:
+class RecordToScoreMatcher:
     """Matches the times of record and score, whichever arrives first, in bounded memory."""
 
     def __init__(self, max_unmatched: int = _MAX_UNMATCHED) -> None:
@@ -115,7 +104,8 @@ class LiveStats:
         self._clock = clock
         self._buckets: deque[_Bucket] = deque()
         self._last: deque[LastScore] = deque(maxlen=_LAST_SCORES)
-        self._matcher = LatencyMatcher()
+        self._matcher = RecordToScoreMatcher()
+        self._record_to_score = RecordToScoreWindow(clock)
         self._started = int(clock())
         self.connected = False
         self.lag: int | None = None
@@ -139,11 +129,11 @@ class LiveStats:
             LastScore(score.risk, score.label, len(score.missing), source.partition, source.offset),
         )
         if at is not None and score.source is not None:
-            self._add_latency(self._matcher.add_score((source.partition, source.offset), at))
+            self._add_time(self._matcher.add_score((source.partition, source.offset), at))
 
     def add_record(self, partition: int, offset: int, at: int) -> None:
         """Add the time of a patient record, in milliseconds; nothing else of it is used."""
-        self._add_latency(self._matcher.add_record((partition, offset), at))
+        self._add_time(self._matcher.add_record((partition, offset), at))
 
     def add_dead_letter(self, letter: DeadLetter) -> None:
         """Add a dead letter, once per code."""
@@ -168,17 +158,16 @@ class LiveStats:
             sampled=any(bucket.scores > bucket.decoded for bucket in buckets),
             histogram=tuple(sum(bucket.bins[number] for bucket in buckets) for number in range(BINS)),
             labels=(sum(bucket.labels[0] for bucket in buckets), sum(bucket.labels[1] for bucket in buckets)),
-            latency_ms=_latency([each for bucket in buckets for each in bucket.latencies]),
+            record_to_score_ms=self._record_to_score.figures(),
             dead_letters=sum(bucket.dead_letters for bucket in buckets),
             dead_letter_codes=dict(sorted(codes.items(), key=lambda item: (-item[1], item[0]))),
             lag=self.lag if self.connected else None,
             last=tuple(self._last),
         )
 
-    def _add_latency(self, milliseconds: int | None) -> None:
+    def _add_time(self, milliseconds: int | None) -> None:
         if milliseconds is not None:
-            # The clocks of two machines differ: a score cannot precede its record.
-            self._current_bucket().latencies.append(max(0, milliseconds))
+            self._record_to_score.add(milliseconds)
 
     def _current_bucket(self) -> _Bucket:
         now = self._drop_old()
@@ -192,10 +181,3 @@ class LiveStats:
         while self._buckets and self._buckets[0].second < now - SECONDS:
             self._buckets.popleft()
         return now
-
-
-def _latency(milliseconds: list[float]) -> Latency | None:
-    if not milliseconds:
-        return None
-    ordered = sorted(milliseconds)
-    return Latency(*(ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in (_MEDIAN, _TAIL)))

@@ -135,8 +135,8 @@ def _is_its_key_set(header: Mapping[str, Any], issuer: Issuer) -> bool:
     return not issuer.keys_url or header.get("jku", issuer.keys_url) == issuer.keys_url
 
 
-def cds_client_tokens(settings: CdsHooks) -> CdsClientTokens:
-    """Create the tokens of the configured issuers. Raises SettingsError."""
+def cds_client_tokens(settings: CdsHooks, public_url: str) -> CdsClientTokens:
+    """Create the tokens of the configured issuers for the gateway at this URL. Raises SettingsError."""
     issuers = {}
     for number, entry in enumerate(settings.issuers.split(","), 1):
         match entry.split():
@@ -145,7 +145,7 @@ def cds_client_tokens(settings: CdsHooks) -> CdsClientTokens:
             case _:
                 text = f"entry {number} is not `ISSUER KEYS` of one issuer, with a JWKS file or its https URL as KEYS"
                 raise SettingsError((f"HEARTSTREAM_CDS_HOOKS__ISSUERS: {text}",))
-    return CdsClientTokens(issuers, settings.public_url)
+    return CdsClientTokens(issuers, public_url)
 
 
 def _issuer(name: str, keys: str) -> Issuer:

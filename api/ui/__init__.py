@@ -74,6 +74,7 @@ def _examples(table: FeatureTable) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _described(feature: Feature) -> dict[str, Any]:
+    notes = feature.notes or {}
     return {
         "name": feature.name,
         "meaning": feature.meaning,
@@ -82,7 +83,9 @@ def _described(feature: Feature) -> dict[str, Any]:
         "whole": feature.whole,
         "required": feature.required,
         "limits": feature.limits,
+        "other_units": [{"unit": unit, "factor": factor} for unit, factor in feature.ucum.items() if factor != 1],
         "codes": [
-            {"code": sent, "meaning": meaning} for sent, (_, meaning) in zip(feature.sent, feature.codes, strict=True)
+            {"code": sent, "meaning": meaning, "note": notes.get(str(sent))}
+            for sent, (_, meaning) in zip(feature.sent, feature.codes, strict=True)
         ],
     }

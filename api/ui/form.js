@@ -1,6 +1,7 @@
 // The form of one patient, built from the feature table.
 
 import { byId, capital, el } from "./dom.js";
+import { otherUnits } from "./units.js";
 
 /** Options with more characters than this in total take a row of their own. */
 const LONG = 45;
@@ -37,47 +38,49 @@ export class PatientForm {
   #quantity(field, range) {
     const id = `field-${field.name}`;
     const [low, high] = field.limits;
+    const hints = `${id}-hint ${id}-source ${id}-error`;
     const input = el("input", {
       id, type: "number", inputmode: "decimal", step: field.whole ? "1" : "any", min: low, max: high,
-      "aria-describedby": `${id}-hint ${id}-source ${id}-error`, "aria-required": field.required ? "true" : null,
-      placeholder: field.required ? null : "unknown",
+      "aria-describedby": hints, "aria-required": field.required ? "true" : null, placeholder: field.required ? null : "unknown",
     });
-    const trained = range?.[0] > range?.[1] ? "not measured in training" : `trained on ${range?.[0]} to ${range?.[1]}`;
-    const seen = range ? `; ${trained}` : "";
+    const others = otherUnits(field, input, shortName(field), hints);
+    const isBad = () => [input, ...others.inputs].some((each) => each.validity.badInput);
     const row = el("div", { class: "entry" }, input, el("span", { class: "unit" }, field.unit));
     let unknown = null;
+    const write = (value) => {
+      input.value = value ?? "";
+      others.update();
+      if (unknown) unknown.checked = value === null || value === undefined;
+    };
+    const part = el("div", { class: "field" },
+      el("label", { class: "name", for: id }, ...title(field)), row, ...others.nodes,
+      el("p", { class: "hint", id: `${id}-hint` }, limitsText(low, high, range)), sourceNode(id),
+      el("p", { class: "error", id: `${id}-error`, hidden: true }));
     if (!field.required) {
       unknown = el("input", { type: "checkbox", id: `${id}-unknown`, checked: true, "aria-label": `${shortName(field)} is unknown` });
       row.append(el("label", { class: "unknown", for: `${id}-unknown` }, unknown, "unknown"));
       unknown.addEventListener("change", () => {
-        if (unknown.checked) input.value = "";
+        if (unknown.checked) write(null);
         else input.focus();
       });
-      input.addEventListener("input", () => { unknown.checked = input.value === "" && !input.validity.badInput; });
+      part.addEventListener("input", ({ target }) => { if (target !== unknown) unknown.checked = input.value === "" && !isBad(); });
     }
-    this.inputs.set(field.name, {
-      focus: input,
-      invalidTarget: input,
-      // Text that is not a number is sent as text, so that the gateway reports it like any other issue.
-      read: () => (input.validity.badInput ? "" : input.value === "" ? null : input.valueAsNumber),
-      write: (value) => {
-        input.value = value ?? "";
-        if (unknown) unknown.checked = value === null || value === undefined;
-      },
-    });
-    return el("div", { class: "field" },
-      el("label", { class: "name", for: id }, ...title(field)), row,
-      el("p", { class: "hint", id: `${id}-hint` }, `${low} to ${high}${seen}`), sourceNode(id),
-      el("p", { class: "error", id: `${id}-error`, hidden: true }));
+    // Text that is not a number is sent as text, so that the gateway reports it like any other issue.
+    const read = () => (isBad() ? "" : input.value === "" ? null : input.valueAsNumber);
+    this.inputs.set(field.name, { focus: input, invalidTarget: input, read, write });
+    return part;
   }
 
   #codes(field) {
     const id = `field-${field.name}`;
-    const options = field.codes.map(({ code, meaning }) => [String(code), meaning]);
-    if (!field.required) options.push(["", "unknown"]);
-    const radios = options.map(([value], index) => el("input", {
+    const options = field.codes.map(({ code, meaning, note }) => [String(code), meaning, note]);
+    if (!field.required) options.push(["", "unknown", null]);
+    const radios = options.map(([value, , note], index) => el("input", {
       type: "radio", name: id, value, id: index === 0 ? id : `${id}-${index}`, checked: value === "" && !field.required,
+      "aria-describedby": note ? `${id}-note-${index}` : null,
     }));
+    const notes = options.flatMap(([, meaning, note], index) => (note
+      ? [el("p", { class: "hint", id: `${id}-note-${index}` }, el("strong", {}, capital(meaning)), `: ${note}.`)] : []));
     const length = options.reduce((sum, [, meaning]) => sum + meaning.length, 0);
     const group = el("fieldset", {
       class: length > LONG ? "field wide" : "field", role: "radiogroup", "aria-describedby": `${id}-source ${id}-error`,
@@ -85,7 +88,7 @@ export class PatientForm {
     },
     el("legend", { class: "name" }, ...title(field)),
     el("div", { class: "options" }, ...radios.map((radio, index) => el("label", { class: "option" }, radio, options[index][1]))),
-    sourceNode(id),
+    ...notes, sourceNode(id),
     el("p", { class: "error", id: `${id}-error`, hidden: true }));
     this.inputs.set(field.name, {
       get focus() { return radios.find((radio) => radio.checked) ?? radios[0]; },
@@ -169,6 +172,12 @@ export class PatientForm {
       return el("li", {}, link);
     });
   }
+}
+
+function limitsText(low, high, range) {
+  const accepted = `Accepted: ${low} to ${high}`;
+  if (!range) return `${accepted}.`;
+  return `Training patients: ${range[0] > range[1] ? "not measured" : `${range[0]} to ${range[1]}`}. ${accepted}.`;
 }
 
 const sourceNode = (id) => el("p", { class: "source", id: `${id}-source`, hidden: true });

@@ -102,12 +102,12 @@ export class LiveView {
       el("div", { class: "picture", id, role: "img" }),
       el("div", { class: "axis" }, ...[low, ...(id === "live-risks" ? ["25%", "50%", "75%"] : []), high].map((text) => el("span", {}, text))),
     ];
-    const headers = ["Risk", "Label", "Missing fields", "Partition", "Offset"].map((text, index) => el("th", { scope: "col", class: index > 1 ? "number" : null }, text));
+    const headers = ["Risk", "Threshold", "Unknown fields", "Partition", "Offset"].map((text, index) => el("th", { scope: "col", class: index > 1 ? "number" : null }, text));
     view.replaceChildren(
       el("dl", { class: "tiles" },
         tile("now", "Records per second", "mean of 5 s"),
-        tile("p50", "Latency, median", "record to score"),
-        tile("p95", "Latency, 95th percentile", "record to score"),
+        tile("p50", "Time from record to score, p50", "median"),
+        tile("p99", "Time from record to score, p99", "99 of 100 within"),
         tile("lag", "Lag", "records to score"),
         tile("labels", "At or above the threshold", ""),
         tile("dead", "Dead letters", "in 60 s")),
@@ -120,11 +120,11 @@ export class LiveView {
   }
 
   #tiles(snapshot) {
-    const { labels, latency_ms: latency } = snapshot;
+    const { labels, record_to_score_ms: times } = snapshot;
     const known = labels[0] + labels[1];
     byId("live-now").textContent = rounded.format(snapshot.records_per_second);
-    byId("live-p50").textContent = latency ? duration(latency.p50) : "\u2013";
-    byId("live-p95").textContent = latency ? duration(latency.p95) : "\u2013";
+    byId("live-p50").textContent = times ? duration(times.p50) : "\u2013";
+    byId("live-p99").textContent = times ? duration(times.p99) : "\u2013";
     byId("live-lag").textContent = snapshot.lag === null ? "\u2013" : whole.format(snapshot.lag);
     byId("live-labels").textContent = known ? percent(labels[1] / known) : "\u2013";
     byId("live-labels-note").textContent = `${whole.format(labels[1])} of ${whole.format(known)}${snapshot.sampled ? " (sample)" : ""}`;
@@ -171,7 +171,7 @@ export class LiveView {
   #last(scores) {
     const rows = scores.map((score) => el("tr", {},
       el("td", {}, el("span", { class: "mini" }, setProperties(el("span", { class: "mini-bar", "aria-hidden": "true" }), { "--size": `${score.risk * 100}%` }), percent(score.risk, 1))),
-      el("td", {}, score.label ? "1, at or above" : "0, below"),
+      el("td", {}, score.label ? "at or above" : "below"),
       ...[score.missing, score.partition, score.offset].map((count) => el("td", { class: "number" }, whole.format(count)))));
     byId("live-last").replaceChildren(...(rows.length ? rows : [el("tr", {}, el("td", { colspan: "5", class: "muted" }, "No score yet."))]));
   }

@@ -60,12 +60,22 @@ async function predict(record) {
   }
 }
 
+/** Show a score, at its beginning, which on narrow screens is below the form. */
 function showScore(score, record, form, table, model) {
   byId("problems").hidden = true;
   byId("result").replaceChildren(...renderScore(score, record, table, model));
   byId("announcement").textContent = announcement(score, record, table, model);
-  byId("stale").hidden = true;
   form.clearErrors();
+  byId("result-area").scrollTop = 0;
+  if (matchMedia("(width < 64rem)").matches) byId("result-title").scrollIntoView({ block: "start" });
+}
+
+/** Grey the result, and say why, if it is not that of the form. */
+function showStale(isStale) {
+  const wasStale = !byId("stale").hidden;
+  byId("stale").hidden = !isStale;
+  byId("result-area").classList.toggle("outdated", isStale);
+  if (isStale && !wasStale) byId("announcement").textContent = byId("stale").textContent;
 }
 
 function showError(response, problem, form) {
@@ -82,27 +92,32 @@ function showError(response, problem, form) {
 
 function connectForm(form, table, model) {
   const node = byId("patient");
-  const changed = () => { byId("stale").hidden = !byId("risk"); };
-  node.addEventListener("input", changed);
-  node.addEventListener("filled", changed);
-  node.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const button = node.querySelector("[type=submit]");
-    if (button.getAttribute("aria-disabled")) return;
-    button.setAttribute("aria-disabled", "true");
+  let [scored, requests] = [null, 0];
+  const check = () => showStale(scored !== null && scored !== JSON.stringify(form.record()));
+  const score = async () => {
     const record = form.record();
+    requests += 1;
+    const request = requests;
     const [response, body] = await predict(record);
-    button.removeAttribute("aria-disabled");
-    if (response?.ok) {
-      showScore(body, record, form, table, model);
-      // On narrow screens the result is below the form.
-      if (matchMedia("(width < 64rem)").matches) byId("result-title").scrollIntoView({ block: "start" });
-    } else showError(response, body, form);
+    // Only the response to the last request counts.
+    if (request !== requests) return;
+    if (!response?.ok) return showError(response, body, form);
+    scored = JSON.stringify(record);
+    showScore(body, record, form, table, model);
+    check();
+  };
+  node.addEventListener("input", check);
+  node.addEventListener("filled", check);
+  node.addEventListener("submit", (event) => {
+    event.preventDefault();
+    score();
   });
   node.addEventListener("reset", (event) => {
     event.preventDefault();
+    requests += 1;
+    scored = null;
     form.fill({});
-    byId("problems").hidden = byId("stale").hidden = true;
+    byId("problems").hidden = true;
     byId("announcement").textContent = "The form is empty.";
     byId("result").replaceChildren(el("p", { class: "muted" }, "No score yet."));
   });
@@ -110,8 +125,7 @@ function connectForm(form, table, model) {
     const button = el("button", { type: "button", class: "quiet" }, title);
     button.addEventListener("click", () => {
       form.fill(values);
-      byId("problems").hidden = true;
-      byId("announcement").textContent = `${title}: the form is filled in.`;
+      score();
     });
     byId("examples").append(button);
   }
@@ -125,7 +139,7 @@ async function start() {
     const form = new PatientForm(byId("fields"), table, model.training_range);
     connectForm(form, table, model);
     connectBundle(form, table);
-    byId("served").textContent = `${table.title}: ${model.model.name} ${model.model.version}, ${model.model.digest.slice(0, 8)}`;
+    byId("served").textContent = `${table.title}: risk of ${table.outcome.text}`;
     byId("live-population").textContent = `Risks by a model that was trained on ${model.population}.`;
     live = new LiveView(model.threshold);
     if (!byId("live").hidden) live.start();

@@ -1,6 +1,6 @@
 // Renders a score as text and graphics.
 
-import { capital, el, joinWords, percent, setProperties } from "./dom.js";
+import { el, joinWords, percent, setProperties } from "./dom.js";
 import { shortName } from "./form.js";
 
 /** Return what the label set of a record means (see `single_labels` of /model). */
@@ -20,8 +20,8 @@ const between = ([low, high]) => `${percent(low)} to ${percent(high)}`;
 
 /** Return a score as one sentence for screen readers. */
 export function announcement(score, record, table, model) {
-  const interval = score.interval ? `, 90% interval ${between(score.interval)}` : "";
-  return `Risk ${percent(score.risk, 1)}${interval}. ${verdict(score.label_set, record, table, model)}`;
+  const interval = score.interval ? `, with a 90% interval of ${between(score.interval)}` : "";
+  return `Risk ${percent(score.risk, 1)} of ${table.outcome.text}${interval}. ${verdict(score.label_set, record, table, model)}`;
 }
 
 /** Build the nodes for a score. `table` is the response of /fields, `model` that of /model. */
@@ -31,13 +31,11 @@ export function renderScore(score, record, table, model) {
   return [
     el("div", { class: "headline" },
       el("p", { class: "risk", id: "risk" }, percent(score.risk, 1)),
-      el("p", { class: "muted" }, `risk of ${table.outcome.text}`),
-      el("p", { class: "population" }, `Trained on ${model.population}.`)),
-    scale(score),
+      el("p", {}, `risk of ${table.outcome.text}`),
+      el("p", { class: "population" }, `Trained on ${model.population}. Not validated for other patients.`)),
+    scale(score, table.outcome.event),
     ...interval(score),
     el("p", { class: "verdict" }, verdict(score.label_set, record, table, model)),
-    el("p", { class: "muted small" },
-      `${score.label ? "At or above" : "Below"} the threshold of ${percent(score.threshold)}: label ${score.label}.`),
     ...next(score.measure_next, name),
     ...warnings(score.warnings, fields, model.training_range, name),
     ...reasons(score.reasons, name),
@@ -48,10 +46,10 @@ export function renderScore(score, record, table, model) {
 function interval(score) {
   if (!score.interval) return [];
   const parts = score.sampling_interval
-    ? ` With the same fields, other training patients account for ${between(score.sampling_interval)}; the rest is what the missing fields could still show.`
+    ? ` With the same fields, other training patients account for ${between(score.sampling_interval)}; the rest is what the unknown fields could still show.`
     : "";
   return [el("p", { class: "muted small" },
-    "Were every field measured, and had the model been trained on other patients of the same kind, "
+    "The band: were every field measured, and had the model been trained on other patients of the same kind, "
     + `the risk would lie inside in 90 of 100 cases.${parts}`)];
 }
 
@@ -61,16 +59,17 @@ function next(fields, name) {
     el("h3", {}, "What to measure next"),
     el("ol", { class: "next" }, ...fields.map((field) => el("li", {}, name(field)))),
     el("p", { class: "muted small" },
-      "The measurement that is expected to bring the risk nearest to that of a complete record comes first. Costs and risks of the tests are not considered."),
+      "First what is expected to bring the risk nearest to that with every field known. Indications, costs and risks of the tests are not considered."),
   ];
 }
 
-function scale(score) {
+function scale(score, event) {
   const [low, high] = score.interval ?? [];
+  const side = score.label ? "at or above" : "below";
   const parts = [
-    `Risk ${percent(score.risk)}`,
-    ...(score.interval ? [`90% interval ${between(score.interval)}`] : []),
-    `threshold ${percent(score.threshold)}`,
+    `Risk of this patient: ${percent(score.risk)}`,
+    ...(score.interval ? [`Uncertainty of the risk (90% interval): ${between(score.interval)}`] : []),
+    `Threshold, from which the model expects ${event}: ${percent(score.threshold)}. This risk is ${side} it`,
   ];
   const at = (share) => ({ "--at": `${share * 100}%` });
   const track = el("div", { class: "track" });
@@ -80,9 +79,9 @@ function scale(score) {
   const legend = el("ul", { class: "legend" },
     el("li", { class: "is-marker" }, parts[0]),
     ...(score.interval ? [el("li", { class: "is-band" }, parts[1])] : []),
-    el("li", { class: "is-limit" }, capital(parts.at(-1))));
+    el("li", { class: "is-limit" }, parts.at(-1)));
   return el("div", {},
-    el("div", { class: "scale", role: "img", "aria-label": `Scale from 0 to 100%: ${parts.join(", ")}` }, track, ticks), legend);
+    el("div", { class: "scale", role: "img", "aria-label": `Scale from 0 to 100%. ${parts.join(". ")}` }, track, ticks), legend);
 }
 
 function reasons(found, name) {
@@ -91,16 +90,15 @@ function reasons(found, name) {
   const rows = found.map(({ field, log_odds: odds }) => {
     const effect = odds > 0 ? "raises" : odds < 0 ? "lowers" : "leaves";
     const bar = setProperties(el("span", { class: `bar ${effect}` }), { "--size": `${(Math.abs(odds) / most) * 50}%` });
-    const sign = odds > 0 ? "+" : odds < 0 ? "\u2212" : "";
     return el("li", {},
       el("span", { class: "reason-name" }, name(field)),
       el("span", { class: "reason-bar", "aria-hidden": "true" }, bar),
-      el("span", { class: "reason-text" }, `${effect} the risk `, el("span", { class: "number" }, `(${sign}${Math.abs(odds).toFixed(2)})`)));
+      el("span", { class: "reason-text" }, `${effect} the risk `, el("span", { class: "number" }, `(odds \u00d7 ${Number(Math.exp(odds).toPrecision(2))})`)));
   });
   return [
     el("h3", {}, "What moves this risk most"),
     el("ul", { class: "reasons" }, ...rows),
-    el("p", { class: "muted small" }, "In log-odds, compared with the average patient of training. Not a cause."),
+    el("p", { class: "muted small" }, "Compared with the average patient of training: \u00d7 2 doubles the odds, \u00d7 0.5 halves them. Associations, not causes."),
   ];
 }
 
@@ -117,14 +115,22 @@ function warnings(found, fields, ranges, name) {
   return [el("div", { class: "warnings" }, el("h3", {}, "Take care"), el("ul", {}, ...items.map((text) => el("li", {}, text))))];
 }
 
+/** Say what was done about unknown fields. */
+function handling({ pattern, missing, warnings: found }, name) {
+  if (pattern === "complete") return "with every field";
+  if (pattern !== null) {
+    const unused = pattern.split("+");
+    const named = unused.length === missing.length ? "the unknown fields" : joinWords(unused.map(name));
+    return `by a model that was trained without ${named}: no value was assumed for an unknown field`;
+  }
+  if (found.some(({ code }) => code === "imputed")) return "with estimates from the training patients in place of unknown fields";
+  return "by one model, which was trained on records with and without unknown fields";
+}
+
 function facts(score, count, name) {
-  const imputed = score.warnings.some(({ code }) => code === "imputed");
-  const used = score.pattern === null ? `one model, ${imputed ? "with estimates of what is missing" : "with or without missing fields"}`
-    : score.pattern === "complete" ? `all ${count} fields`
-      : `sub-model without ${joinWords(score.pattern.split("+"))}`;
   const rows = [
-    ["Pattern used", used],
-    ["Not measured", score.missing.length ? score.missing.map(name).join("; ") : `nothing: all ${count} fields are known`],
+    ["Unknown", score.missing.length ? score.missing.map(name).join("; ") : `nothing: all ${count} fields are known`],
+    ["Calculated", handling(score, name)],
     ["Model", `${score.model.name} ${score.model.version} (${score.model.digest.slice(0, 8)})`],
   ];
   return el("dl", { class: "facts" }, ...rows.flatMap(([term, text]) => [el("dt", {}, term), el("dd", {}, text)]));

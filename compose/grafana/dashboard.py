@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from compose.grafana.golden import GOLDEN
 from compose.grafana.models import CHALLENGER, DRIFT, OUTCOMES
-from compose.grafana.overview import GATEWAY, OVERVIEW, PROCESSES
+from compose.grafana.overview import ALERTS, GATEWAY, PROCESSES
 from compose.grafana.panels import Panel, Row
 from compose.grafana.stream import STREAM
 
@@ -17,7 +18,8 @@ _COLUMNS: Final = 24
 _SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 
 ROWS: Final = (
-    Row("Overview", OVERVIEW),
+    Row("Golden signals", GOLDEN),
+    Row("Alerts and models", ALERTS),
     Row("Stream", STREAM),
     Row("Drift", DRIFT),
     Row("Outcomes", OUTCOMES),

@@ -9,6 +9,7 @@ import msgspec
 
 RATE: Final = "[$__rate_interval]"
 WORKERS: Final = 'and on (instance) heartstream_process_info{role="worker"}'
+WITH_ROLE: Final = "* on (instance) group_left (role) max by (instance, role) (heartstream_process_info)"
 
 Thresholds = Sequence[tuple[float | None, str]]
 
@@ -52,6 +53,6 @@ def mean(histogram: str, by: str) -> str:
     return f"{total} / {count}"
 
 
-def stat(title: str, meaning: str, unit: str, thresholds: Thresholds, *queries: tuple[str, str]) -> Panel:
-    """Return a panel with a single value."""
-    return Panel(title, meaning, unit, queries, thresholds, kind="stat", width=4, height=4)
+def stat(title: str, meaning: str, unit: str, thresholds: Thresholds, *queries: tuple[str, str], width: int) -> Panel:
+    """Return a panel with the last value of each query."""
+    return Panel(title, meaning, unit, queries, thresholds, kind="stat", width=width, height=4)

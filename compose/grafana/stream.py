@@ -8,30 +8,10 @@ from compose.grafana.panels import RATE, WORKERS, Panel, mean, quantiles
 
 STREAM: Final = (
     Panel(
-        "Records per second",
-        "Records by interface and outcome.",
-        "short",
-        [(f"sum by (interface, outcome) (rate(heartstream_records_total{RATE}))", "{{interface}} {{outcome}}")],
-    ),
-    Panel(
         "Lag in records",
         "Records of a partition without a confirmed outcome. Partitions without an owner are not shown.",
         "short",
         [(f"max by (topic, partition) (heartstream_consumer_lag_records {WORKERS})", "{{topic}} {{partition}}")],
-    ),
-    Panel(
-        "Lag in seconds",
-        "Age of a partition's oldest record without a confirmed outcome.",
-        "s",
-        [(f"max by (topic, partition) (heartstream_consumer_lag_seconds {WORKERS})", "{{topic}} {{partition}}")],
-        ((None, "green"), (60, "red")),
-    ),
-    Panel(
-        "End-to-end latency",
-        "From a record's Kafka timestamp to its confirmed outcome. Objective: 99 of 100 within 1 s.",
-        "s",
-        quantiles("heartstream_end_to_end_latency_seconds"),
-        ((None, "green"), (1, "red")),
     ),
     Panel(
         "Records per batch",

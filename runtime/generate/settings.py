@@ -58,6 +58,8 @@ def _takes(kind: Any) -> str:
     word = {"bool": "true or false", "int": "whole number", "float": "number", "str": "text"}[base.__name__]
     if limits is None:
         return word
+    if limits.description:
+        return str(limits.description)
     if limits.pattern:
         return str(limits.pattern).strip("^$()").replace("|", ", ")
     bounds = {"from": limits.ge, "above": limits.gt, "to": limits.le}

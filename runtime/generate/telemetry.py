@@ -81,9 +81,15 @@ when it burns slowly:
 | a request to score gets no status of 500 or above | requests | 99.9% |
 
 [compose/grafana/heartstream.json](../compose/grafana/heartstream.json) is a dashboard for Grafana;
-[compose](../compose/README.md) starts it with Prometheus.
+[compose](../compose/README.md) starts it with Prometheus. Its first screen has the golden signals, a column for each:
+traffic, errors, latency and saturation, of the stream and below of the gateway. The other rows follow: alerts and
+models, stream, drift, outcomes, challenger, gateway, processes.
 
-![The dashboard: the broker is frozen from 0:45 to 1:15, a worker is down from 2:00 to 2:45](pictures/dashboard.png)
+![The golden signals of an undisturbed run, in which 1% of the records are rejected](pictures/dashboard.png)
+
+The same screen with two faults: the broker is frozen from 0:45 to 1:15, and a worker is down from 2:00 to 2:45.
+
+![Lag and latency rise while the broker is frozen, and when the worker is gone](pictures/dashboard-faults.png)
 
 The worker that owns a partition reports its lag. A partition without an owner has no lag metric; the alert
 `HeartstreamPartitionsUnassigned` covers that case. While no broker answers, the end of the partition is unknown: lag in
@@ -111,8 +117,8 @@ class EventEntry(msgspec.Struct, frozen=True):
 _TRACES: Final = """## Traces
 
 Tracing is off unless `HEARTSTREAM_TRACING__ENDPOINT` names a collector that accepts
-[OTLP](https://opentelemetry.io/docs/specs/otlp/) over HTTP. It needs an extra, `pip install 'heartstream[tracing]'`;
-the images include it.
+[OTLP](https://opentelemetry.io/docs/specs/otlp/) over HTTP. It needs the
+[extra](installing.md#extras) `tracing`, which the images include.
 
 ```sh
 HEARTSTREAM_TRACING__ENDPOINT=http://collector:4318

@@ -12,5 +12,5 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
-Url = Annotated[str, msgspec.Meta(pattern=r"^(https?://\S+)?$")]
+Url = Annotated[str, msgspec.Meta(pattern=r"^(https?://\S+)?$", description="http or https URL")]
 """Empty if it is unset."""

@@ -39,6 +39,10 @@ class Gateway(msgspec.Struct, frozen=True):
     while it is on. IP addresses, names without a dot and names that cannot be registered (`.local`, `.internal`,
     `.svc`) are always accepted. Cross-origin POST requests from browsers are refused unless the origin is in
     `allowed_origins` (such as `https://ehr.example.org`, comma-separated).
+
+    `public_url` is the URL of the gateway for its clients, such as `https://risk.example.org`: the URLs of FHIR
+    definitions and the links of CDS Hooks cards begin with it. If it is empty, FHIR definitions have the host name that
+    the caller uses, and cards have no link to the gateway.
     """
 
     host: Name = "127.0.0.1"
@@ -62,6 +66,7 @@ class Gateway(msgspec.Struct, frozen=True):
     live: bool = False
     allowed_hosts: str = ""
     allowed_origins: str = ""
+    public_url: Url = ""
 
 
 class Fhir(msgspec.Struct, frozen=True):
@@ -96,17 +101,16 @@ class Smart(msgspec.Struct, frozen=True):
 class CdsHooks(msgspec.Struct, frozen=True):
     """The CDS Hooks service of the gateway, which docs/cds-hooks.md describes. It is off unless `enabled`.
 
-    `public_url` is the URL of the gateway for EHRs and browsers, such as `https://risk.example.org`; links of cards,
-    the audience of tokens, and the URLs of the Questionnaire and other FHIR definitions begin with it. With a
-    `launch_url`, that of a SMART app, the links launch that app. With `warn_above_threshold`, a card with a risk at or
-    above the model's threshold is a `warning`; all others are `info`.
+    Cards link to the gateway's page at `HEARTSTREAM_GATEWAY__PUBLIC_URL`, if that is set; with a `launch_url`, that of
+    a SMART app, they launch that app. With `warn_above_threshold`, a card with a risk at or above the model's threshold
+    is a `warning`; all others are `info`.
 
     `issuers` are the EHRs whose tokens are accepted, each with its keys: `ISSUER KEYS`, comma-separated, where KEYS is
-    a JWKS file, or its https URL, the only one that is fetched. They need `public_url` and the extra `auth`.
+    a JWKS file, or its https URL, the only one that is fetched. They need
+    `HEARTSTREAM_GATEWAY__PUBLIC_URL`, with which the audience of tokens begins, and the extra `auth`.
     """
 
     enabled: bool = False
-    public_url: Url = ""
     launch_url: Url = ""
     warn_above_threshold: bool = False
     issuers: str = ""

@@ -39,7 +39,7 @@ def problems_of(feature: Feature) -> Iterator[tuple[str, str]]:
 def _quantity(feature: Feature) -> Iterator[tuple[str, str]]:
     if feature.limits is None:
         yield "kind", "a quantity needs limits = [lowest, highest]"
-    for key in ("codes", "texts", "ordered"):
+    for key in ("codes", "texts", "ordered", "notes"):
         if getattr(feature, key):
             yield key, f"a quantity has no {key}"
 
@@ -53,6 +53,8 @@ def _code(feature: Feature) -> Iterator[tuple[str, str]]:
         yield "codes", "a code needs at least two codes"
     if any(not 0 <= code <= HIGHEST_CODE for code, _ in feature.codes):
         yield "codes", f"codes must be whole numbers from 0 to {HIGHEST_CODE}, or texts"
+    if others := [key for key in feature.notes or () if key not in map(str, feature.sent)]:
+        yield "notes", f"notes has {others[0]}, which is not a code"
     for key in ("missing", "hints") if feature.labels else ():
         if getattr(feature, key):
             yield key, f"codes that are texts have no {key}: only null means missing, and other texts are invalid"

@@ -69,8 +69,8 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
     `missing` are numbers that mean "not measured", as JSON null does. A `required` field may not be missing. `aliases`
     are other names of the field, and `texts` the words for its codes, in tabular files; case, blanks and
     punctuation are ignored. `ucum` maps UCUM codes to the factor that converts them to `unit`, for quantities
-    in FHIR; `other_units` does so for further codes, and for texts of units, that only the lenient reading accepts;
-    `fhir` are standard codes that mean this field.
+    in FHIR and on the page; `other_units` does so for further codes, and for texts of units, that only the lenient
+    reading accepts; `fhir` are standard codes that mean this field. `notes` explain codes, each by what is sent.
     """
 
     name: str
@@ -90,6 +90,7 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
     ucum: Mapping[str, float] = {}
     fhir: tuple[FhirCode, ...] = ()
     other_units: Mapping[str, float] | UnsetType = UNSET
+    notes: Mapping[str, str] | UnsetType = UNSET
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -197,6 +197,7 @@ class _Reader:
             ucum=spec.ucum,
             fhir=spec.fhir,
             other_units=spec.other_units,
+            notes=spec.notes,
         )
 
     def _codes(

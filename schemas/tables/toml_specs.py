@@ -47,6 +47,7 @@ class FeatureSpec(msgspec.Struct):
     ucum: dict[str, float] = {}
     fhir: tuple[FhirCode, ...] = ()
     other_units: dict[str, float] | UnsetType = UNSET
+    notes: dict[str, str] | UnsetType = UNSET
 
 
 class CodingSpec(msgspec.Struct):

@@ -33,7 +33,7 @@ def hooks(ehr: Ehr, model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -
         "GATEWAY__PORT": str(port),
         "GATEWAY__ALLOWED_ORIGINS": f"http://127.0.0.1:{ehr.server_port}",
         "CDS_HOOKS__ENABLED": "true",
-        "CDS_HOOKS__PUBLIC_URL": url,
+        "GATEWAY__PUBLIC_URL": url,
     }
     log = tmp_path_factory.mktemp("hooks") / "gateway.log"
     with running("gateway", {f"HEARTSTREAM_{name}": value for name, value in settings.items()}, url, log) as child:

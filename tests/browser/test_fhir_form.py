@@ -87,6 +87,7 @@ def test_problems_are_shown_and_leave_the_form(visit: Visit) -> None:
     """All of them, with their places, in the area of the other problems; the next Bundle hides them."""
     page = visit.page
     page.get_by_role("button", name="High risk").click()
+    page.wait_for_selector("#risk")
     page.set_input_files("#bundle", EXAMPLES / "hospitals" / "unclear-answers.json")
     page.wait_for_selector("#problems:focus")
     assert page.inner_text("#problems-title") == "The Bundle cannot be used (status 422); the form is unchanged."

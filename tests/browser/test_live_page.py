@@ -20,6 +20,7 @@ from heartstream.demo.patients import real_patients
 from heartstream.demo.processes import Child, running
 from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
+from runtime.record_to_score import NAME
 from tests.browser.accessible import violations
 from tests.browser.visit import Visit
 from tests.support.brokers import broker_kinds, running_kind
@@ -102,6 +103,7 @@ def test_the_live_view_shows_scores(live: Running, watching: Visit) -> None:
     await_figure(live, watching, "Number(document.getElementById('live-now').textContent) > 0")
     page.wait_for_selector("#live-lag:text-is('0')")
     assert page.inner_text("#live-state") == "Live"
+    assert [f"{NAME}, {share}" in page.inner_text("#live-view") for share in ("p50", "p99")] == [True, True]
     assert page.locator("#live-risks rect").count() == 20
     assert "Out of range" in page.inner_text("#live-codes")
     assert MARKER not in page.content()

@@ -55,8 +55,20 @@ def test_the_example_of_the_table_fills_the_form(browser, flchain: Child) -> Non
         page = visit.page
         page.get_by_role("button", name="Example", exact=True).click()
         assert score(page) == {**table("flchain").example, "patient_id": "page"}
-        assert page.inner_text("#served").startswith("Serum free light chains, Olmsted County: ")
+        assert page.inner_text("#served") == "Serum free light chains, Olmsted County: risk of death within 5 years"
+        assert "Trained on 400 invented patients. Not validated" in page.inner_text(".headline")
         assert "nothing: all 8 fields are known" in page.inner_text(".facts")
+
+
+def test_other_units_are_those_of_the_table(browser, flchain: Child) -> None:
+    """Each quantity has an input for each of its other UCUM units, as people write them; a flag explains no code."""
+    with visiting(browser, flchain) as visit:
+        page = visit.page
+        page.get_by_label("Serum creatinine in \u00b5mol/L").fill("88.4")
+        assert page.input_value("#field-creatinine") == "0.999804"
+        assert page.inner_text("#field-creatinine-calculation") == "88.4 \u00b5mol/L \u00d7 0.01131 = 1 mg/dL."
+        assert page.locator("[id*='-unit-']").count() == 3
+        assert page.locator("[id*='-note-']").count() == 0
 
 
 def test_a_patient_has_the_text_of_its_group(browser, flchain: Child) -> None:
@@ -100,7 +112,7 @@ def test_any_number_of_fields_fits_the_page(browser, tmp_path: Path, count: int)
     """On a phone and on a wide screen nothing has to be scrolled sideways."""
     with serving(with_many_fields(count), tmp_path) as gateway, visiting(browser, gateway) as visit:
         page = visit.page
-        for width in (360, 1400):
+        for width in (320, 1400):
             page.set_viewport_size({"width": width, "height": 900})
             page.get_by_role("button", name="Example", exact=True).click()
             assert len(score(page)) == 1 + count

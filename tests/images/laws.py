@@ -120,7 +120,7 @@ def bill_matches(image: Image, _: Setting) -> str:
     vague = [each["name"] for each in components if not each.get("version") or not each.get("purl")]
     assert vague == [], f"without version or purl: {vague}"
     found = [line.split("\t") for line in inside(image.name, f"python -c '{_ASK_PYTHON}'").splitlines()]
-    python = _of_kind(components, "pkg:pypi/", "pkg:generic/heartstream@")
+    python = _of_kind(components, "pkg:pypi/", "pkg:generic/heartstream")
     _same(python, [(name, version) for name, version, _ in found])
     licensed = {each["name"] for each in python if each.get("licenses")}
     silent = [name for name, _, licence in found if licence and name not in licensed]

@@ -28,10 +28,11 @@ _MAX_LINES: Final = 10
 class CardWriter:
     """Writes the cards of a feature table."""
 
-    def __init__(self, mapping: FhirMapping, settings: CdsHooks) -> None:
+    def __init__(self, mapping: FhirMapping, settings: CdsHooks, public_url: str) -> None:
         self._mapping = mapping
         self._title = mapping.operation.title
         self._settings = settings
+        self._page = f"{public_url.rstrip('/')}/" if public_url else ""
         self._reasons = override_reasons(mapping.table)
         names = "|".join(map(re.escape, mapping.table.names))
         self._field = re.compile(rf"(?:^|(?<=^Used: )|(?<=\), ))(?:{names})(?=:| of | was | is | says )")
@@ -100,10 +101,9 @@ class CardWriter:
         indicator: Literal["info", "warning"] = "info",
     ) -> Card:
         """Return a card; with a label, and a URL in the settings, it has a link to where values are entered."""
-        settings, model = self._settings, scorer.model
-        page = f"{settings.public_url.rstrip('/')}/" if settings.public_url else ""
-        target = settings.launch_url or page
-        kind: Literal["smart", "absolute"] = "smart" if settings.launch_url else "absolute"
+        model, launch_url = scorer.model, self._settings.launch_url
+        kind: Literal["smart", "absolute"] = "smart" if launch_url else "absolute"
+        target = launch_url or self._page
         return Card(
             uuid=str(uuid.uuid4()),
             summary=_shortened(summary),
@@ -112,7 +112,7 @@ class CardWriter:
             source=CardSource(
                 f"heartstream: {model.name} {model.version} (research only)",
                 Coding(TOPICS, self._mapping.operation.operation, self._title),
-                f"{page}#model" if page else UNSET,
+                f"{self._page}#model" if self._page else UNSET,
             ),
             override_reasons=self._reasons,
             links=(Link(link, target, kind),) if link and target else UNSET,

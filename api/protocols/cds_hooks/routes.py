@@ -82,7 +82,7 @@ class CdsHooksRoutes:
         self._now = now
         parser = LenientParser(mapping, manager.compiled.records, settings.fhir.lookback_days)
         self._lenient = SlicedParser(parser, slicer, memory_limit, settings.gateway.batch_timeout_seconds)
-        self._cards = CardWriter(mapping, settings.cds_hooks)
+        self._cards = CardWriter(mapping, settings.cds_hooks, settings.gateway.public_url)
         self._keys = prefetch_keys(mapping)
         self._observed = frozenset(observed_fields(mapping))
         self._required = tuple(each.name for each in mapping.table.features if each.required)
@@ -100,7 +100,7 @@ class CdsHooksRoutes:
 
     async def discover(self, request: web.Request) -> web.Response:
         """Return the service, and the FHIR data that it asks for."""
-        url = base_url(request, self._settings.cds_hooks.public_url)
+        url = base_url(request, self._settings.gateway.public_url)
         return _response(discovery(self._mapping, url, self._manager.scorer.manifest.data.population))
 
     async def call(self, request: web.Request) -> web.Response:

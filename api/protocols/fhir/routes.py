@@ -74,7 +74,7 @@ class FhirRoutes:
         self._manager = manager
         self._settings = settings.gateway
         self._fhir = settings.fhir
-        self._public_url = settings.cds_hooks.public_url
+        self._public_url = settings.gateway.public_url
         self._now = now
         self._mapping = mapping
         self._strict = BundleParser(mapping, manager.compiled.records)

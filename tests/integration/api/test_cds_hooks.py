@@ -48,11 +48,12 @@ from tests.support.workers import Starter
 def linked(start: Starter) -> Iterator[Child]:
     """A gateway with links, whose risks at or above the threshold are warnings."""
     settings = {
-        "PUBLIC_URL": f"{BASE}/",
-        "LAUNCH_URL": "https://app.example.org/launch",
-        "WARN_ABOVE_THRESHOLD": "true",
+        "CDS_HOOKS__ENABLED": "true",
+        "CDS_HOOKS__LAUNCH_URL": "https://app.example.org/launch",
+        "CDS_HOOKS__WARN_ABOVE_THRESHOLD": "true",
+        "GATEWAY__PUBLIC_URL": f"{BASE}/",
     }
-    with start(**{f"CDS_HOOKS__{name}": value for name, value in {"ENABLED": "true", **settings}.items()}) as gateway:
+    with start(**settings) as gateway:
         yield gateway
 
 
@@ -163,7 +164,7 @@ def test_open_questions_are_a_card(hooks: Child, linked: Child) -> None:
 
 def test_without_an_app_the_link_is_to_the_page(start: Starter) -> None:
     """An absolute one, from the public URL."""
-    with start(CDS_HOOKS__ENABLED="true", CDS_HOOKS__PUBLIC_URL=BASE) as gateway:
+    with start(CDS_HOOKS__ENABLED="true", GATEWAY__PUBLIC_URL=BASE) as gateway:
         card = one_card(post(gateway, call(prefetch(patient(RECORD)))))
     assert card["links"] == [{"label": "Answer 1 question", "url": f"{BASE}/", "type": "absolute"}]
 

@@ -43,7 +43,7 @@ GRANTED = "granted-by-the-ehr"
 
 def test_the_form_has_the_url_that_the_prefetch_asks_for(start: Starter) -> None:
     """The public one, whatever name and scheme a proxy uses for the gateway: a search finds no other answers."""
-    settings = {"CDS_HOOKS__ENABLED": "true", "CDS_HOOKS__PUBLIC_URL": f"{BASE}/"}
+    settings = {"CDS_HOOKS__ENABLED": "true", "GATEWAY__PUBLIC_URL": f"{BASE}/"}
     with start(**settings) as gateway:
         (service,) = ask(gateway, "GET", SERVICES).json["services"]
         form = ask(gateway, "GET", UCI_FHIR.questionnaire_path).json
@@ -202,9 +202,13 @@ def test_responses_to_a_named_origin_can_be_read(hooks: Child) -> None:
 def test_an_ehr_calls_with_its_tokens_and_nobody_else_does(start: Starter, tmp_path: Path) -> None:
     """From the settings to the response; a preflight has no token; other routes need other credentials."""
     client = CdsClient(tmp_path / "keys.json")
-    settings = {"PUBLIC_URL": BASE, "ISSUERS": f"{ISSUER} {client.path}", "ENABLED": "true"}
-    named = {f"CDS_HOOKS__{name}": value for name, value in settings.items()}
-    with start(**named, AUTH__API_KEYS=LAB_LINE, GATEWAY__ALLOWED_ORIGINS=CDS_ORIGIN) as gateway:
+    settings = {
+        "CDS_HOOKS__ENABLED": "true",
+        "CDS_HOOKS__ISSUERS": f"{ISSUER} {client.path}",
+        "GATEWAY__PUBLIC_URL": BASE,
+        "GATEWAY__ALLOWED_ORIGINS": CDS_ORIGIN,
+    }
+    with start(**settings, AUTH__API_KEYS=LAB_LINE) as gateway:
         token = client.token()
         statuses = [
             post(gateway, call()).status,

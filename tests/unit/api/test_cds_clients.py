@@ -42,7 +42,7 @@ def client(tmp_path: Path) -> CdsClient:
 
 @pytest.fixture
 def tokens(client: CdsClient) -> CdsClientTokens:
-    return cds_client_tokens(CdsHooks(enabled=True, public_url=f"{BASE}/", issuers=f"{ISSUER} {client.path}"))
+    return cds_client_tokens(CdsHooks(enabled=True, issuers=f"{ISSUER} {client.path}"), f"{BASE}/")
 
 
 @pytest.mark.parametrize("kid", ["ec", "rsa", "rsa-without-alg"])
@@ -197,7 +197,7 @@ async def test_only_the_configured_key_set_is_fetched(client: CdsClient, monkeyp
 
     monkeypatch.setattr(cds_clients, "fetch_key_set", fetch)
     url = "https://ehr.example.org/jwks.json"
-    tokens = cds_client_tokens(CdsHooks(enabled=True, public_url=BASE, issuers=f"{ISSUER} {url}"))
+    tokens = cds_client_tokens(CdsHooks(enabled=True, issuers=f"{ISSUER} {url}"), BASE)
     found = [
         await tokens.caller(Request(client.token(headers={"jku": each}))) for each in ("https://evil.example/", url)
     ]
@@ -209,7 +209,7 @@ async def test_only_the_configured_key_set_is_fetched(client: CdsClient, monkeyp
 def test_settings_that_name_no_keys_are_refused(client: CdsClient, text: str) -> None:
     """A process without the keys of an issuer would refuse all of its calls."""
     with pytest.raises(SettingsError, match="HEARTSTREAM_CDS_HOOKS__ISSUERS"):
-        cds_client_tokens(CdsHooks(enabled=True, public_url=BASE, issuers=text.format(ISSUER, client.path)))
+        cds_client_tokens(CdsHooks(enabled=True, issuers=text.format(ISSUER, client.path)), BASE)
 
 
 @pytest.mark.parametrize("make", [ec.generate_private_key, rsa.generate_private_key], ids=["P-521", "RSA 1024"])
@@ -220,7 +220,7 @@ async def test_weak_and_other_keys_verify_nothing(client: CdsClient, make: Calla
     entry = json.loads(kind.to_jwk(key.public_key())) | {"kid": "weak"}
     path = tmp_path / "weak.json"
     path.write_text(json.dumps({"keys": [entry, *client.key_set()["keys"]]}), encoding="utf-8")
-    tokens = cds_client_tokens(CdsHooks(enabled=True, public_url=BASE, issuers=f"{ISSUER} {path}"))
+    tokens = cds_client_tokens(CdsHooks(enabled=True, issuers=f"{ISSUER} {path}"), BASE)
     algorithm = "ES512" if make is ec.generate_private_key else "RS384"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from api.live.stats import BINS, SECONDS, Latency, LatencyMatcher, LiveStats
+from api.live.stats import BINS, SECONDS, LiveStats, RecordToScoreMatcher
+from runtime.record_to_score import RecordToScore
 from schemas.errors import RejectionCode, ValidationIssue
 from schemas.records import DeadLetter, ModelRef, Score, Source
 
@@ -62,7 +63,7 @@ def test_the_window_slides() -> None:
     assert (window.snapshot().scores, window.snapshot().dead_letter_codes) == (1, {"not_json": 1})
     clock.now += 1
     snapshot = window.snapshot()
-    assert (snapshot.scores, sum(snapshot.rate), snapshot.dead_letters, snapshot.latency_ms) == (0, 0, 0, None)
+    assert (snapshot.scores, sum(snapshot.rate), snapshot.dead_letters, snapshot.record_to_score_ms) == (0, 0, 0, None)
     assert (sum(snapshot.histogram), len(snapshot.last)) == (0, 1)
 
 
@@ -79,8 +80,8 @@ def test_the_rate_is_that_of_whole_seconds() -> None:
     assert (snapshot.rate[-3:], len(snapshot.rate), snapshot.records_per_second) == ((0, 10, 10), SECONDS, 10.0)
 
 
-def test_latency_joins_record_and_score_in_any_order() -> None:
-    """Latency is from a record's timestamp to that of its score, whichever of them is read first; never negative."""
+def test_record_and_score_are_matched_in_any_order() -> None:
+    """The time is from a record's timestamp to that of its score, whichever is read first; never negative."""
     window = LiveStats(Clock())
     window.add_record(2, 0, 1_000)
     add(window, score(0.2, 0), 1_010)
@@ -88,12 +89,12 @@ def test_latency_joins_record_and_score_in_any_order() -> None:
     window.add_record(2, 1, 1_000)
     window.add_record(2, 2, 1_005)
     add(window, score(0.2, 2), 1_000)
-    assert window.snapshot().latency_ms == Latency(10, 30)
+    assert window.snapshot().record_to_score_ms == RecordToScore(10, 30)
 
 
 def test_unmatched_times_take_bounded_memory() -> None:
     """The oldest unmatched time is dropped."""
-    matcher = LatencyMatcher(max_unmatched=2)
+    matcher = RecordToScoreMatcher(max_unmatched=2)
     for offset in range(3):
         matcher.add_record((0, offset), 100)
     assert [matcher.add_score((0, offset), 150) for offset in range(3)] == [None, 50, 50]

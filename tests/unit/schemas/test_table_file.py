@@ -115,6 +115,8 @@ CODING_LINES = CODING.count("\n")
         (with_feature(QUANTITY, "limits = [0, 9]", "ordered = true"), [f"{LAST + 7}: x: a quantity has no ordered"]),
         (with_feature(QUANTITY, "limits = [0, 9]", "missing = [9]"), [f"{LAST + 7}: x: 9 is a valid value; it cannot"]),
         (with_feature(CODE, "limits = [0, 9]"), [f"{LAST + 7}: x: a code has no limits"]),
+        (with_feature(CODE, 'notes = { 7 = "none" }'), [f"{LAST + 7}: x: notes has 7, which is not a code"]),
+        (with_feature(QUANTITY, "limits = [0, 9]", 'notes = { 7 = "x" }'), [f"{LAST + 7}: x: a quantity has no notes"]),
         (with_feature(CODE, "whole = true"), [f"{LAST + 7}: x: a code is always whole"]),
         (with_feature(CODE, "missing = [2]"), [f"{LAST + 7}: x: 2 is a valid value; it cannot mean missing as well"]),
         (with_feature(CODE, 'texts = { 3 = ["three"] }'), [f"{LAST + 7}: x: texts has 3, which is not a code"]),
