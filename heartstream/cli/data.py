@@ -71,7 +71,8 @@ def patients() -> None:
     with errors_to_exit_codes():
         with train_extra():
             from heartstream.demo.patients import real_patients  # noqa: PLC0415  # pandas is in the train extra only
-        records = real_patients()
+
+            records = real_patients()  # imports pandas, too
         writer = csv.DictWriter(sys.stdout, list(records[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(records)

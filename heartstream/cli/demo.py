@@ -14,6 +14,12 @@ from heartstream.cli.options import Flag
 from heartstream.terminal.exit_codes import FAILED, INTERRUPTED, errors_to_exit_codes
 
 _SERVERS = "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
+_NEXT = """
+next, with ./run in place of heartstream in a checkout:
+  heartstream demo --records 0   the same until Ctrl-C, live on a web page
+  heartstream gateway            score a patient of your own on that page
+  heartstream --help             all commands; docs/commands.md has examples
+"""
 
 
 def demo(
@@ -78,6 +84,8 @@ def demo(
         sys.stdout.write("\n".join(summary_lines(summary)) + "\n")
         if not summary.balanced:
             raise SystemExit(FAILED)
+        if records:
+            sys.stdout.write(_NEXT)
 
 
 def _train_if_needed(model: Path) -> None:

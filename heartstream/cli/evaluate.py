@@ -30,7 +30,7 @@ def evaluate(  # a command's options
 
     Example: heartstream evaluate model processed.va.data --json va.json
 
-    Example: heartstream evaluate model old.csv --encoding cp1252 --na-values "-99,unknown"
+    Example: heartstream evaluate model old.csv --encoding cp1252 --na-values=-99,unknown
 
     Exit codes: 0 evaluated; 65 data or model refused; 69 data not readable, or results not writable; 78 the extra
     train is not installed.

@@ -46,8 +46,8 @@ SUBJECTS: Final = {
 _HEAD: Final = """# Commands
 
 `./run COMMAND` runs a command from a checkout, without installing anything first: it makes `.venv` and installs the
-pinned dependencies there. With the package installed (`pip install .` in a checkout), the same commands are
-`heartstream COMMAND`. `--help` shows all options of a command.
+pinned dependencies there. With the package [installed](installing.md), or after
+`. .venv/bin/activate`, the same commands are `heartstream COMMAND`. `--help` shows all options of a command.
 
 Commands that read or write topics use the broker of `HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS` (`localhost:9092` by
 default; `docker run -d -p 9092:9092 apache/kafka:4.1.0` starts one there). To try them, keep `./run demo --records 0`

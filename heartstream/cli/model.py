@@ -60,9 +60,9 @@ def sign(folder: Path, /, *, key: Path) -> None:
     """Sign a model directory: write manifest.json.sig, which covers every file in the manifest.
 
     A worker or gateway with HEARTSTREAM_MODEL__PUBLIC_KEY serves only signed models. Create keys with OpenSSL:
-    openssl genpkey -algorithm ed25519 -out model.key && openssl pkey -in model.key -pubout -out model.pub
+    openssl genpkey -algorithm ed25519 -out ~/model.key && openssl pkey -in ~/model.key -pubout -out model.pub
 
-    Example: heartstream model sign model --key model.key
+    Example: heartstream model sign model --key ~/model.key
 
     Exit codes: 0 signed; 65 model or key refused; 69 a file cannot be read or written.
 

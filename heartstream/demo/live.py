@@ -14,17 +14,18 @@ from rich.text import Text
 
 from heartstream.demo.rates import Rates
 from heartstream.demo.reconciliation import Reconciliation
+from runtime.record_to_score import NAME, as_text
 from schemas.records import Score
 
 _BAR_CELLS: Final = 20
 
 
 class LiveView:
-    """A panel that is redrawn ten times a second."""
+    """A panel that is redrawn ten times a second; the last one stays on the terminal."""
 
     def __init__(self) -> None:
         self._console = Console()
-        self._live = Live(console=self._console, refresh_per_second=10, transient=True)
+        self._live = Live(console=self._console, refresh_per_second=10)
         self._rates = Rates()
 
     def __enter__(self) -> Self:
@@ -40,7 +41,8 @@ class LiveView:
 
     def print_line(self, line: str) -> None:
         """Print a line above the panel."""
-        self._live.console.print(line, highlight=False, markup=False)
+        # Without line breaks of its own: lines are pasted into other terminals.
+        self._live.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def update(self, reconciliation: Reconciliation) -> None:
         """Redraw the panel."""
@@ -54,9 +56,9 @@ def render(reconciliation: Reconciliation, rates: Rates) -> Group:
 
 def _numbers(reconciliation: Reconciliation, rates: Rates) -> Panel:
     produced, finished = rates.update(reconciliation, time.monotonic())
-    summary, delay = reconciliation.summary(), reconciliation.median_delay()
+    summary = reconciliation.summary()
     grid = Table.grid(padding=(0, 3))
-    grid.add_row("produced", "scored", "dead letters", "lag", "in", "out", "median delay", style="dim")
+    grid.add_row("produced", "scored", "dead letters", "lag", "in", "out", style="dim")
     grid.add_row(
         str(summary.produced),
         f"[green]{summary.scored}",
@@ -64,10 +66,10 @@ def _numbers(reconciliation: Reconciliation, rates: Rates) -> Panel:
         f"[yellow]{summary.open}",
         f"{produced:.0f}/s",
         f"{finished:.0f}/s",
-        "-" if delay is None else f"{delay * 1000:.0f} ms",
         style="bold",
     )
-    return Panel(grid, title="heartstream: patients -> scores", title_align="left", expand=False)
+    times = f"{NAME}: {as_text(reconciliation.record_to_score())}"
+    return Panel(Group(grid, times), title="heartstream: patients -> scores", title_align="left", expand=False)
 
 
 def _scores(reconciliation: Reconciliation) -> Table:

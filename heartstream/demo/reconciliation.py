@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from heartstream.operations.dlq.completed_offsets import CompletedOffsets
+from runtime.record_to_score import RecordToScore, RecordToScoreWindow
 from schemas.records import DeadLetter, Score, Source
 
 _SHOWN = 8
 _EARLY_SECONDS = 30.0
-_REMEMBERED_DELAYS = 500
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -36,20 +37,23 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class Reconciliation:
-    """Matches results with their records by source topic, partition and offset."""
+    """Matches results with their records by source topic, partition and offset.
 
-    def __init__(self) -> None:
+    The time of a record or result is its Kafka timestamp, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._open: dict[Source, tuple[bool, float]] = {}
         # Offset ranges, as a demo of several days matches millions of records.
         self._closed: defaultdict[tuple[str, int], CompletedOffsets] = defaultdict(lambda: CompletedOffsets(0))
         self._early: list[tuple[Source, bool, float]] = []
         self._counts: Counter[str] = Counter()
-        self._delays: deque[float] = deque(maxlen=_REMEMBERED_DELAYS)
+        self._record_to_score = RecordToScoreWindow(clock)
         self.issues: Counter[str] = Counter()
         self.last_scores: deque[Score] = deque(maxlen=_SHOWN)
 
     def produced(self, source: Source, *, good: bool, at: float) -> None:
-        """Add a confirmed record, sent `at`; `good` records should be scored."""
+        """Add a confirmed record of a time; `good` records should be scored."""
         self._counts["produced"] += 1
         self._open[source] = (good, at)
 
@@ -76,7 +80,8 @@ class Reconciliation:
         closed.add(source.offset, source.offset + 1)
         self._counts["scored" if good else "dead"] += 1
         self._counts["wrong"] += expected != good
-        self._delays.append(at - since)
+        if good:
+            self._record_to_score.add((at - since) * 1000)
         return True
 
     def settle_early(self, now: float) -> None:
@@ -91,10 +96,9 @@ class Reconciliation:
         counts = (self._counts[name] for name in ("produced", "scored", "dead", "repeated", "wrong"))
         return Summary(*counts)
 
-    def median_delay(self) -> float | None:
-        """Return the median time in seconds from producing a record to reading its result, None without results."""
-        ordered = sorted(self._delays)
-        return ordered[len(ordered) // 2] if ordered else None
+    def record_to_score(self) -> RecordToScore | None:
+        """Return the times from record to score of the last minute, None without scores."""
+        return self._record_to_score.figures()
 
 
 def summary_lines(summary: Summary) -> Iterator[str]:

@@ -77,7 +77,9 @@ def run_demo(request: DemoRequest, settings: Settings, view: View) -> Summary:
         address = stack.enter_context(running_broker(request.broker, given, request.port(_KAFKA_PORT)))
         names = msgspec.structs.astuple(TOPICS)
         create_topics(address, names, _PARTITIONS, settings.kafka.options, config=_RETENTION)
-        view.print_line(f"broker: {address}, topics {', '.join(names)}")
+        view.print_line(f"broker: {address}")
+        view.print_line(f"topics: demo.{{{','.join(name.removeprefix('demo.') for name in names)}}}")
+        view.print_line("worker and gateway: starting")
         worker, gateway = _start(stack, request, settings, address)
         client = {"bootstrap.servers": address, **settings.kafka.options}
         outcomes = known_outcomes() if not request.records and is_builtin(artifact.table) else {}
@@ -203,12 +205,12 @@ class _Stream:
 
     def send(self, record: DemoRecord) -> None:
         """Produce one record."""
-        good, at = record.flaw is None, time.monotonic()
+        good = record.flaw is None
 
         def confirmed(error: KafkaError | None, message: Message) -> None:
             if error is None:
                 source = Source(str(message.topic()), int(message.partition() or 0), int(message.offset() or 0))
-                self.reconciliation.produced(source, good=good, at=at)
+                self.reconciliation.produced(source, good=good, at=_time_of(message))
 
         self._producer.produce(TOPICS.patients, record.value, record.key, on_delivery=confirmed)
 
@@ -216,20 +218,20 @@ class _Stream:
         """Handle delivery reports and results; wait at most `seconds` for the first result."""
         self._producer.poll(0)
         messages = [*self._consumer.consume(1, seconds), *self._consumer.consume(_BATCH, 0)]
-        now = time.monotonic()
         self._producer.poll(0)
-        self.reconciliation.settle_early(now)
+        self.reconciliation.settle_early(time.time())
         for message in messages:
             if message.error() is None:
-                self._note(message, now)
+                self._note(message)
 
-    def _note(self, message: Message, now: float) -> None:
+    def _note(self, message: Message) -> None:
         if message.topic() == TOPICS.scores:
             score = decode_score(message.value() or b"")
-            self.reconciliation.scored(score, now)
+            self.reconciliation.scored(score, _time_of(message))
             self._produce_outcome(score)
             return
-        self.reconciliation.dead(decode_dead_letter(dict(headers_of(message))[DEAD_LETTER_HEADER] or b""), now)
+        letter = decode_dead_letter(dict(headers_of(message))[DEAD_LETTER_HEADER] or b"")
+        self.reconciliation.dead(letter, _time_of(message))
 
     def _produce_outcome(self, score: Score) -> None:
         found = self._outcomes.get(score.patient_id)
@@ -247,12 +249,17 @@ class _Stream:
             view.update(self.reconciliation)
             for child in children:
                 child.check()
+        view.update(self.reconciliation)
 
     def close(self) -> None:
         """Flush the producers and close the clients."""
         for producer in (self._producer, self._outcome_producer):
             producer.flush(_CALL_SECONDS)
         self._consumer.close()
+
+
+def _time_of(message: Message) -> float:
+    return float(message.timestamp()[1]) / 1000
 
 
 def _end_of(consumer: Consumer, partition: TopicPartition) -> int:

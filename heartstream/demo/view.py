@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from heartstream.demo.rates import Rates
 from heartstream.demo.reconciliation import Reconciliation
+from runtime.record_to_score import NAME, as_text
 
 _LINE_EVERY_SECONDS: Final = 2.0
 
@@ -46,10 +47,9 @@ class PlainView:
             return
         self._next = now + _LINE_EVERY_SECONDS
         summary = reconciliation.summary()
-        delay = reconciliation.median_delay()
         self.print_line(
             f"in {produced:5.0f}/s  out {finished:5.0f}/s  lag {summary.open:4}  scored {summary.scored:6}  "
-            f"dead {summary.dead:4}  delay {'-' if delay is None else f'{delay * 1000:.0f} ms'}"
+            f"dead {summary.dead:4}  {NAME.lower()} {as_text(reconciliation.record_to_score())}"
         )
 
 

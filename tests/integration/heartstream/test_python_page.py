@@ -1,4 +1,4 @@
-"""The examples of docs/python.md and the README do what the page says: each runs as a program of its own."""
+"""The examples of docs/python.md, docs/formats.md and the README do what the page says: each is a program by itself."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer
 
+from heartstream import Score, load_model
 from heartstream.demo.patients import real_patients
 from runtime.settings import Topics
 from tests.support.stream import Stream
@@ -21,6 +22,9 @@ from tests.support.workers import Workers
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "python.md").read_text("utf-8")
 RECORDS, FRAME, SCORES, DEAD_LETTERS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+PLAIN, EVENT = re.findall(
+    r"^```python\n(.*?)^```", (ROOT / "docs" / "formats.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+)
 README = (ROOT / "README.md").read_text("utf-8")
 (FIRST,) = re.findall(r"^\.venv/bin/python <<'END'\n(.*?)^END$", README, re.MULTILINE | re.DOTALL)
 MY_APP = "my-app"
@@ -115,3 +119,22 @@ def test_scores_and_dead_letters_are_consumed(stream: Stream, workers: Workers, 
     letters = DEAD_LETTERS.replace("localhost:9092", broker).replace('"patients.dlq"', f'"{topics.dead_letters}"')
     (letter,) = first_lines(letters.replace(MY_APP, f"letters-{topics.scores}"), 1)
     assert letter.endswith("['not_an_object']")
+
+
+def test_records_are_produced_plain_and_as_events(broker: str, stream: Stream, model_dir: Path, folder: Path) -> None:
+    """Both are the same valid record; the second one needs what the first has defined."""
+    topic = stream.topics.patients
+    example = (PLAIN + EVENT).replace("localhost:9092", broker).replace('"patients"', f'"{topic}"')
+    assert output_of(example, folder) == []
+    consumer = Consumer({"bootstrap.servers": broker, "group.id": f"formats-{topic}", "auto.offset.reset": "earliest"})
+    consumer.subscribe([topic])
+    plain, event = consumer.consume(2, timeout=60)
+    consumer.close()
+    assert [dict(each.headers() or ()).get("content-type") for each in (plain, event)] == [
+        None,
+        b"application/cloudevents+json",
+    ]
+    assert json.loads(event.value())["data"] == json.loads(plain.value())
+    (score,) = load_model(model_dir).score([plain.value()])
+    assert isinstance(score, Score)
+    assert (plain.key(), event.key(), score.missing) == (b"p-1", b"p-1", ("ca",))

@@ -58,4 +58,4 @@ def test_without_pyarrow_only_ndjson_is_scored(name: str, code: int, model_dir: 
         [sys.executable, "-c", WITHOUT_PYARROW, *arguments], capture_output=True, check=False, timeout=100
     )
     assert code == done.returncode
-    assert (b"pip install 'heartstream[files]'" in done.stderr) == (code == 78)
+    assert (b"pip install -e '.[files]'" in done.stderr) == (code == 78)

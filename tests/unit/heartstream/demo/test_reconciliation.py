@@ -62,6 +62,24 @@ def test_a_result_before_its_records_confirmation_is_matched_later() -> None:
     assert account.summary().balanced
 
 
+def test_the_time_from_record_to_score_is_that_of_timestamps() -> None:
+    """Dead letters have none; the median and the 99th percentile are of the last minute, in milliseconds."""
+    now = [0.0]
+    account = Reconciliation(lambda: now[0])
+    for offset in range(100):
+        source = Source("patients", 0, offset)
+        account.produced(source, good=True, at=5.0)
+        account.scored(score(source), 5.0 + offset / 1000)
+    other = Source("patients", 1, 0)
+    account.produced(other, good=False, at=5.0)
+    account.dead(letter(other), 9.0)
+    times = account.record_to_score()
+    assert times is not None
+    assert (round(times.p50), round(times.p99)) == (50, 99)
+    now[0] = 61.5
+    assert account.record_to_score() is None
+
+
 def test_every_real_patient_is_a_valid_record() -> None:
     """The demo has 920 valid records."""
     records = [record for record, _ in zip(demo_records(1, 0.0), range(920), strict=False)]
