@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 _UTIME: Final = 11
 """Places after the command's name in /proc/PID/stat: user time here, system time next."""
 MEBIBYTE: Final = 2**20
+_SAMPLE_SECONDS: Final = 0.1
 
 
 def tree(pid: int) -> Iterator[int]:
@@ -49,8 +52,19 @@ def resident_mib(pid: int) -> float:
     return _status_mib(pid, "VmRSS")
 
 
-def proportional_mb(pid: int) -> float:
-    """Return the resident memory now, of a process and its children, in MB; what several share is counted once."""
+def watched_peak_mb(running: subprocess.Popen[Any]) -> float:
+    """Wait for a process to end; return the peak memory of it and its children, in MB.
+
+    What several share is counted once, so it is sampled.
+    """
+    most = 0.0
+    while running.poll() is None:
+        most = max(most, _proportional_mb(running.pid))
+        time.sleep(_SAMPLE_SECONDS)
+    return most
+
+
+def _proportional_mb(pid: int) -> float:
     sizes = [size for each in tree(pid) if not math.isnan(size := _field_kib(each, "Pss", "smaps_rollup"))]
     return sum(sizes) * 1024 / 1e6 if sizes else math.nan
 

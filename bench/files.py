@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +20,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from bench.cost import proportional_mb
+from bench.file_memory import MEMORY_ROWS, memory
+from bench.file_peers import compare, contenders
 from bench.load import legal_patients, tell
 from bench.report import Spread
 from bench.uci import as_matrix
@@ -37,6 +37,7 @@ from runtime.gc_tuning import tune_gc
 from schemas.codec import encode_score_lines
 from schemas.records import Details
 from schemas.tables.builtin import UCI_HEART
+from scoring.lines import Lines
 from scoring.scorer import Scorer
 from training.pipeline import TrainingRequest, train
 
@@ -47,10 +48,7 @@ DETAILS: Final = {
 }
 GOAL_ROWS_PER_S: Final = 500_000
 GOAL_RATIO: Final = 0.8
-MEMORY_ROWS: Final = 10_000_000
-GOAL_MEMORY_MB: Final = 300
 _GROUP_ROWS: Final = 8 * BATCH_ROWS
-_SAMPLE_SECONDS: Final = 0.1
 _MET: Final = {True: "met", False: "MISSED"}
 
 
@@ -119,6 +117,12 @@ def write(path: Path, kind: Format, rows: int) -> Path:
     return path
 
 
+def write_input(scratch: Path, rows: int, kind: Format) -> Path:
+    """Write a file of patients, and say so."""
+    tell(f"writing {rows:,} rows of {kind}")
+    return write(scratch / f"in.{kind}", kind, rows)
+
+
 def score(source: Path, output: Path, scorer: Scorer, processes: int) -> None:
     """Score the file as the command does."""
     score_file(Request(source, output, force=True, processes=processes), scorer, _unseen)
@@ -133,7 +137,9 @@ def read_and_write(source: Path, kind: Format, output: Path, parts: Sequence[byt
     with ExitStack() as closing:
         sink = PartialFile(output, 0, uncompressed, closing)
         for batch, part in zip(_batches(source, kind), parts, strict=True):
-            if not isinstance(batch, list):
+            if isinstance(batch, Lines):
+                list(batch)
+            else:
                 columns_of(batch, UCI_HEART)
             sink.write(part)
         sink.sync()
@@ -207,40 +213,7 @@ def lines(figures: Sequence[Figure]) -> Iterator[str]:
     yield f"load average of this machine at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
 
 
-def peak_mb(source: Path, folder: Path, processes: int) -> float:
-    """Run the command; return the peak memory of all its processes together, in MB. What they share counts once."""
-    output = source.with_name("scored")
-    command = [sys.executable, "-m", "heartstream", "score", str(source), "-o", str(output), "--force"]
-    options = ["--model", str(folder), "--name", MODELS[0], "--processes", str(processes)]
-    most = 0.0
-    with subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL) as running:
-        while running.poll() is None:
-            most = max(most, proportional_mb(running.pid))
-            time.sleep(_SAMPLE_SECONDS)
-    if running.returncode:
-        raise SystemExit(f"heartstream score ended with exit code {running.returncode}")
-    output.unlink()
-    return most
-
-
-def memory(scratch: Path, folder: Path, rows: int, processes: Sequence[int]) -> Iterator[str]:
-    """Yield a table of the peak memory that scoring a large file takes."""
-    yield "| format | rows | processes | peak memory |"
-    yield "|---|---|---|---|"
-    for kind in Format:
-        tell(f"writing {rows:,} rows of {kind}")
-        source = write(scratch / f"large.{kind}", kind, rows)
-        for number in processes:
-            tell(f"{kind}, {number} processes")
-            most = peak_mb(source, folder, number)
-            goal = f"goal {GOAL_MEMORY_MB} {_MET[most <= GOAL_MEMORY_MB]}"
-            yield f"| {kind} | {rows:,} | {number} | {most:,.0f} MB ({goal}) |"
-        source.unlink()
-
-
-@errors_to_exit_codes()
-def main() -> None:
-    """Train, write the files, measure, print."""
+def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench.files", description=__doc__, epilog="example: python -m bench.files --quick"
     )
@@ -251,32 +224,48 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="Parquet and one model, 200,000 rows, 3 rounds")
     parser.add_argument("--memory", action="store_true", help=f"measure memory instead, with {MEMORY_ROWS:,} rows")
+    parser.add_argument("--peers", action="store_true", help="compare with Polars, DuckDB, pandas and Spark instead")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures here")
-    asked = parser.parse_args(sys.argv[1:])
-    rows, rounds = (200_000, 3) if asked.quick else (asked.rows, asked.rounds)
+    return parser.parse_args(sys.argv[1:])
+
+
+def _figures(
+    folder: Path, asked: argparse.Namespace, rows: int, rounds: int, written: Callable[[Format], Path]
+) -> Iterator[Figure]:
     kinds, models = ((Format.PARQUET,), MODELS[:1]) if asked.quick else (tuple(Format), MODELS)
+    tune_gc()
+    for kind in kinds:
+        source = written(kind)
+        for model, (name, details) in product(models, DETAILS.items()):
+            tell(f"{kind}, {model}, {name}")
+            scorer = Scorer.from_directory(folder, model, details)
+            scored, bare = measure(source, kind, scorer, rounds, asked.processes)
+            for number, runs in zip(asked.processes, scored, strict=True):
+                yield figure((kind, scorer, name, number), rows, runs, bare)
+        source.unlink()
+
+
+@errors_to_exit_codes()
+def main() -> None:
+    """Train, write the files, measure, print."""
+    asked = _asked()
+    rows, rounds = (200_000, 3) if asked.quick else (asked.rows, asked.rounds)
     with tempfile.TemporaryDirectory(prefix="heartstream-bench-") as scratch:
-        folder = Path(scratch) / "model"
+        folder, written = Path(scratch) / "model", partial(write_input, Path(scratch))
         tell("training the models")
         train(TrainingRequest(output=folder, model_version="bench", quick=True))
         if asked.memory:
-            print("\n".join(memory(Path(scratch), folder, MEMORY_ROWS, asked.processes)))
+            print("\n".join(memory(folder, MEMORY_ROWS, asked.processes, partial(written, MEMORY_ROWS))))
             return
-        tune_gc()
-        figures = []
-        for kind in kinds:
-            tell(f"writing {rows:,} rows of {kind}")
-            source = write(Path(scratch) / f"in.{kind}", kind, rows)
-            for model, (name, details) in product(models, DETAILS.items()):
-                tell(f"{kind}, {model}, {name}")
-                scorer = Scorer.from_directory(folder, model, details)
-                scored, bare = measure(source, kind, scorer, rounds, asked.processes)
-                for number, runs in zip(asked.processes, scored, strict=True):
-                    figures.append(figure((kind, scorer, name, number), rows, runs, bare))
-            source.unlink()
-    print("\n".join(lines(figures)))
+        if asked.peers:
+            found = compare(contenders(folder, Path(scratch), asked.processes[-1]), rounds, partial(written, rows))
+            text, document = found.lines(), found.as_json()
+        else:
+            figures = [*_figures(folder, asked, rows, rounds, partial(written, rows))]
+            text, document = lines(figures), msgspec.json.format(msgspec.json.encode({"results": figures})) + b"\n"
+    print("\n".join(text))
     if asked.json:
-        asked.json.write_bytes(msgspec.json.format(msgspec.json.encode({"results": figures})) + b"\n")
+        asked.json.write_bytes(document)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from bench.cost import cpu_seconds
 from bench.load import PARTITIONS, remove_topics
 from bench.pacer import PROBE_KEY, probe
 from bench.stage import Stage
+from bench.task import LINGER
 
 FLOOR: Final = "floor"
 """The contender that is none."""
@@ -116,7 +117,8 @@ def _running(
 ) -> AbstractContextManager[subprocess.Popen[bytes] | None]:
     if name == FLOOR:
         return nullcontext()
-    return running(contender, environment(contender, stage, names), stage.folder / f"{names.group}.log")
+    variables = environment(contender, stage, names) | {LINGER: "1"}
+    return running(contender, variables, stage.folder / f"{names.group}.log")
 
 
 def _await_first(reader: Reader, stage: Stage, process: subprocess.Popen[bytes] | None) -> None:

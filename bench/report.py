@@ -21,6 +21,7 @@ COMPARISONS: Final[Sequence[tuple[str, str, Mapping[str, float]]]] = (
     ("heartstream", "bare", {"logistic_regression": 0.9, "random_forest": 0.8}),
     ("heartstream", "heartstream-risk", {"logistic_regression": 0.6, "pattern_submodels": 0.6}),
     ("heartstream", "bytewax", {"logistic_regression": 2.0}),
+    ("heartstream-python", "bytewax", {}),
     ("heartstream", "faust-take", {"logistic_regression": 20.0}),
     ("heartstream-eos", "heartstream", {"logistic_regression": 0.85}),
     ("heartstream-risk", "kafka-streams", {"logistic_regression": 1.0}),
@@ -61,6 +62,17 @@ class Result(msgspec.Struct, frozen=True):
     duplicated: int
     different: int
     remarks: list[str]
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """Ratios of one contender to another within each round: of the rates, and of the CPU time for one record."""
+
+    name: str
+    other: str
+    rate: Spread
+    cpu: Spread
+    goal: float | None = None
+    """The least ratio of the rates that is asked for."""
 
 
 def ratios(runs: Sequence[Run], others: Sequence[Run]) -> Spread:
@@ -113,7 +125,7 @@ def lines(table: Table, model: str) -> list[str]:
     text += [f"{name}: {trouble}" for name, trouble in troubles.items() if trouble]
     if not any(troubles.values()):
         text.append("none lost, duplicated or different")
-    return text + comparisons(table, model)
+    return text + list(map(_comparison_line, comparisons(table, model)))
 
 
 def _short(value: float, decimals: int) -> str:
@@ -121,17 +133,25 @@ def _short(value: float, decimals: int) -> str:
     return f"{value:.{max(decimals + 1 - len(str(int(value))), 0)}f}"
 
 
-def comparisons(table: Table, model: str) -> list[str]:
+def comparisons(table: Table, model: str) -> list[Comparison]:
     """Hold contenders against each other where both have run."""
-    text = []
-    for mine, theirs, goals in COMPARISONS:
-        if mine in table and theirs in table:
-            rate, cpu = (find(table[mine], table[theirs]) for find in (ratios, cpu_ratios))
-            goal = f"; goal {goals[model]:g}" if model in goals else ""
-            text.append(
-                f"{mine} / {theirs}: {rate.median:.2f} ({rate.low:.2f}..{rate.high:.2f}){goal}; CPU {cpu.median:.2f}"
-            )
-    return text
+    return [
+        Comparison(
+            mine,
+            theirs,
+            ratios(table[mine], table[theirs]),
+            cpu_ratios(table[mine], table[theirs]),
+            goals.get(model),
+        )
+        for mine, theirs, goals in COMPARISONS
+        if mine in table and theirs in table
+    ]
+
+
+def _comparison_line(found: Comparison) -> str:
+    rate, goal = found.rate, "" if found.goal is None else f"; goal {found.goal:g}"
+    span = f"{rate.median:.2f} ({rate.low:.2f}..{rate.high:.2f})"
+    return f"{found.name} / {found.other}: {span}{goal}; CPU {found.cpu.median:.2f}"
 
 
 def machine() -> dict[str, object]:
@@ -150,11 +170,13 @@ def machine() -> dict[str, object]:
     }
 
 
-def as_json(table: Table, told: Mapping[str, object], failed: Mapping[str, str]) -> bytes:
+def as_json(table: Table, model: str, told: Mapping[str, object], failed: Mapping[str, str]) -> bytes:
     """Return the medians as JSON; `told` says what was asked for, `failed` why a contender is not in the table."""
     document = {
         "results": [result(name, table) for name in table],
+        "comparisons": comparisons(table, model),
         "failed": [{"name": name, "reason": reason} for name, reason in failed.items()],
+        "model": model,
         **told,
         "machine": machine(),
     }

@@ -200,7 +200,6 @@ def main() -> None:
     print(f"rate: {counted}, by the broker's clock; CPU: user and system\ntime of the contender's processes meanwhile")
     told = {
         "table": plan.table,
-        "model": plan.model,
         "records": plan.records,
         "runs": plan.runs,
         "partitions": PARTITIONS,
@@ -208,7 +207,7 @@ def main() -> None:
         "untimed_share": plan.untimed,
         "skipped": skipped,
     }
-    document = as_json(contest.table, told, contest.failed)
+    document = as_json(contest.table, plan.model, told, contest.failed)
     if plan.json:
         plan.json.write_bytes(document)
     if plan.plot:

@@ -29,6 +29,8 @@ BATCH_RECORDS: Final = 2_000
 TAKE_RECORDS: Final = 1_000
 """For frameworks that gather batches by themselves: a thousand is what their guides use."""
 TAKE_SECONDS: Final = 0.05
+LINGER: Final = "HEARTSTREAM_KAFKA__OPTIONS__LINGER_MS"
+"""The worker's setting. Where it is set, it is every contender's that lets one set this option."""
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -74,14 +76,14 @@ class Task(msgspec.Struct, frozen=True):
 
 
 def producer_config(servers: str) -> dict[str, str | int | float | bool]:
-    """Return librdkafka's producer options for every contender that lets one set them: acks=all, lz4, 5 ms."""
+    """Return librdkafka's producer options for every contender that lets one set them: acks=all, lz4."""
     return {
         "bootstrap.servers": servers,
         "log_level": 2,
         "enable.idempotence": True,
         "acks": "all",
         "compression.type": "lz4",
-        "linger.ms": 5,
+        "linger.ms": os.environ.get(LINGER, "5"),
         "partitioner": "murmur2_random",
         "queue.buffering.max.messages": 200_000,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.contenders import CONTENDERS
 from bench.contest import Run
 from bench.meter import Reading
-from bench.report import comparisons, lines
+from bench.report import Comparison, Spread, comparisons, lines
 
 
 def run(rate: float, cpu_us: float, **wrong: int) -> Run:
@@ -36,5 +36,5 @@ def test_ratios_are_medians_of_rounds() -> None:
         "kafka-streams": [run(200, 2), run(300, 6), run(100, 2)],
     }
     assert comparisons(table, "logistic_regression") == [
-        "heartstream-risk / kafka-streams: 1.00 (0.50..2.00); goal 1; CPU 2.00"
+        Comparison("heartstream-risk", "kafka-streams", Spread(1.0, 0.5, 2.0), Spread(2.0, 1.0, 2.5), 1.0)
     ]

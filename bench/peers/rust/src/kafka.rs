@@ -72,13 +72,14 @@ impl Clients {
             ("fetch.queue.backoff.ms", "10"),
             ("queued.max.messages.kbytes", "32768"),
         ];
+        let linger = std::env::var("HEARTSTREAM_KAFKA__OPTIONS__LINGER_MS").unwrap_or("5".to_owned());
         let producer_options = [
             ("bootstrap.servers", servers),
             ("log_level", "2"),
             ("enable.idempotence", "true"),
             ("acks", "all"),
             ("compression.type", "lz4"),
-            ("linger.ms", "5"),
+            ("linger.ms", linger.as_str()),
             ("partitioner", "murmur2_random"),
             ("queue.buffering.max.messages", "200000"),
             ("delivery.report.only.error", "true"),

@@ -67,7 +67,7 @@ final class ScoringApp {
         options.put("producer.acks", "all");
         options.put("producer.enable.idempotence", "true");
         options.put("producer.compression.type", "lz4");
-        options.put("producer.linger.ms", "5");
+        options.put("producer.linger.ms", System.getenv().getOrDefault("HEARTSTREAM_KAFKA__OPTIONS__LINGER_MS", "5"));
         options.put("consumer.auto.offset.reset", "earliest");
         // As the other contenders; Kafka Streams' own default is 30 s, and 100 ms for exactly once, which stays.
         if (guarantee.equals("at_least_once")) options.put("commit.interval.ms", "1000");
