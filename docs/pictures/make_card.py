@@ -33,7 +33,7 @@ def main() -> None:
             "HEARTSTREAM_GATEWAY__PORT": str(port),
             "HEARTSTREAM_GATEWAY__ALLOWED_ORIGINS": f"http://127.0.0.1:{ehr.server_port}",
             "HEARTSTREAM_CDS_HOOKS__ENABLED": "true",
-            "HEARTSTREAM_CDS_HOOKS__PUBLIC_URL": url,
+            "HEARTSTREAM_GATEWAY__PUBLIC_URL": url,
         }
         with running("gateway", settings, url, Path(logs) / "log") as gateway:
             gateway.await_ready()

@@ -1,9 +1,9 @@
-"""Draws docs/pictures/dashboard.png: the Grafana dashboard's panels, of a real run with two faults in it.
+"""Draws the first screen of the Grafana dashboard, its golden signals, of a real run.
 
     heartstream train --output model && python docs/pictures/make_dashboard.py model
 
-Two workers with a canary, a challenger in shadow, what judges by outcomes, a gateway and a broker run for some minutes.
-The broker freezes for a while; later a worker is killed, and comes back. A Prometheus with compose's configuration
+Two workers, a gateway and a broker run for some minutes, undisturbed at first: dashboard.png. Then the broker freezes
+for a while; later a worker is killed, and comes back: dashboard-faults.png. A Prometheus with compose's configuration
 scrapes them, and is asked for what the dashboard asks for. Needs Prometheus (Debian: apt install prometheus), Docker
 for the broker, and the `dev` dependency group.
 """
@@ -28,25 +28,28 @@ from typing import Any, Final
 import matplotlib as mpl
 from panels import Series, draw
 from PIL import Image
-from traffic import BAD_SHARE, produce, tell_outcomes
+from traffic import produce
 
 from heartstream.brokers import docker_is_usable
 from heartstream.demo.patients import demo_records
 from heartstream.demo.processes import Child, predict, running
 from runtime.kafka.topics import create_topics
 from runtime.ports import free_port
-from schemas.topics import DEAD_LETTERS, OUTCOMES, PATIENTS, SCORES, SHADOW
+from schemas.topics import DEAD_LETTERS, PATIENTS, SCORES
 from tests.support.brokers import cut_off, running_kind
 from tests.support.prometheus import Line, Prometheus, as_asked, queries, running_prometheus
 
-PICTURE: Final = Path(__file__).parent / "dashboard.png"
+FOLDER: Final = Path(__file__).parent
 DASHBOARD: Final = Path(__file__).parents[2] / "compose" / "grafana" / "heartstream.json"
+_WARM_UP_SECONDS: Final = 30
 _FROZEN_AFTER, _THAWED_AFTER, _KILLED_AFTER, _BACK_AFTER, _SECONDS = 45, 75, 120, 165, 210
+"""Of each of the two periods, which last equally long."""
 _SCRAPE_SECONDS: Final = 1.0
 _RATE_INTERVAL: Final = "6s"
 _COLOURS: Final = 128
-_KNOWN_SHARE: Final = 0.02
-_NAMES: Final = ("worker-1", "worker-2", "shadow", "outcomes", "gateway")
+_DPI: Final = 150
+_BAD_SHARE: Final = 0.01
+_NAMES: Final = ("worker-1", "worker-2", "gateway")
 
 
 def main() -> None:
@@ -56,29 +59,43 @@ def main() -> None:
     model = parser.parse_args().model
     if not docker_is_usable():
         raise SystemExit("no Docker here that has Kafka's image")
-    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
-    found = _observe(model, dashboard)
-    with mpl.rc_context({"backend": "agg", "font.family": "DejaVu Sans"}):
-        figure, drawn = draw(dashboard, found, _SECONDS), io.BytesIO()
-        figure.savefig(drawn, format="png", dpi=110)
-    with Image.open(drawn) as whole:
-        whole.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
-    sys.stdout.write(f"wrote {PICTURE.name}\n")
+    dashboard = _first_row(json.loads(DASHBOARD.read_text(encoding="utf-8")))
+    for name, found in _observe(model, dashboard).items():
+        with mpl.rc_context({"backend": "agg", "font.family": "DejaVu Sans"}):
+            figure, drawn = draw(dashboard, found, _SECONDS), io.BytesIO()
+            figure.savefig(drawn, format="png", dpi=_DPI)
+        with Image.open(drawn) as whole:
+            whole.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(FOLDER / name, optimize=True)
+        sys.stdout.write(f"wrote {name}\n")
 
 
-def _observe(model: Path, dashboard: Mapping[str, Any]) -> dict[int, list[Series]]:
-    """Let records flow, freeze the broker, kill a worker and start it again; return each panel's series by its id."""
+def _first_row(dashboard: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the dashboard without all but its first row."""
+    panels = dashboard["panels"]
+    rows = [place for place, panel in enumerate(panels) if panel["type"] == "row"]
+    return {**dashboard, "panels": panels[: rows[1]]}
+
+
+def _observe(model: Path, dashboard: Mapping[str, Any]) -> dict[str, dict[int, list[Series]]]:
+    """Let records flow, freeze the broker, kill a worker and start it again.
+
+    Returns each panel's series by its id, without and with these faults, by the name of the picture.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         broker = stack.enter_context(running_kind("docker"))
-        create_topics(broker, (PATIENTS, SCORES, DEAD_LETTERS, OUTCOMES, SHADOW), 4, {})
+        create_topics(broker, (PATIENTS, SCORES, DEAD_LETTERS), 4, {})
         places = {name: f"127.0.0.1:{free_port()}" for name in _NAMES}
         settings = _settings(broker, model)
-        first, _, _, _, gateway = (_start(stack, name, places[name], settings, folder) for name in _NAMES)
+        first, _, gateway = (_start(stack, name, places[name], settings, folder) for name in _NAMES)
         workers = [places[name] for name in _NAMES if name != "gateway"]
         targets = {"worker": workers, "gateway": [places["gateway"]]}
         prometheus = stack.enter_context(running_prometheus(folder, targets, _SCRAPE_SECONDS))
         stack.enter_context(_load(broker, gateway.url))
+        names = {place: name for name, place in places.items()}
+        healthy = time.time() + _WARM_UP_SECONDS
+        _sleep_until(healthy + _SECONDS)
+        undisturbed = _answers(prometheus, dashboard, healthy, names)
         started = time.time()
         _sleep_until(started + _FROZEN_AFTER)
         with cut_off(broker):
@@ -88,38 +105,33 @@ def _observe(model: Path, dashboard: Mapping[str, Any]) -> dict[int, list[Series
         _sleep_until(started + _BACK_AFTER)
         _start(stack, "worker-1", places["worker-1"], settings, folder)
         _sleep_until(started + _SECONDS)
-        return _answers(prometheus, dashboard, started, {place: name for name, place in places.items()})
+        faulty = _answers(prometheus, dashboard, started, names)
+        return {"dashboard.png": undisturbed, "dashboard-faults.png": faulty}
 
 
 def _settings(broker: str, model: Path) -> dict[str, str]:
     return {
         "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": broker,
         "HEARTSTREAM_MODEL__PATH": str(model),
-        "HEARTSTREAM_CHALLENGER__PATH": str(model),
-        "HEARTSTREAM_CHALLENGER__NAME": "random_forest",
-        "HEARTSTREAM_CHALLENGER__SAMPLE_RATIO": "0.25",
-        "HEARTSTREAM_CHALLENGER__CANARY_SHARE": "0.1",
     }
 
 
 def _start(stack: ExitStack, name: str, place: str, settings: Mapping[str, str], folder: Path) -> Child:
     command = name.rstrip("-12")
-    arguments = ("--follow", "--interval", "10") if command == "outcomes" else ()
     group = "GATEWAY" if command == "gateway" else "TELEMETRY"
     own = {**settings, f"HEARTSTREAM_{group}__PORT": place.rsplit(":", 1)[1]}
-    child = stack.enter_context(running(command, own, f"http://{place}", folder / f"{name}.log", arguments))
+    child = stack.enter_context(running(command, own, f"http://{place}", folder / f"{name}.log"))
     child.await_ready()
     return child
 
 
 @contextmanager
 def _load(broker: str, url: str) -> Iterator[None]:
-    """Send some 1,000 patients a second through Kafka and 20 over HTTP, not quite evenly, a few of them broken."""
+    """Send some 1,000 patients a second through Kafka, a few of them broken, and 20 over HTTP, not quite evenly."""
     ending = threading.Event()
     threads = [
-        threading.Thread(target=produce, args=(broker, 80, 120, ending)),
+        threading.Thread(target=produce, args=(broker, 80, 120, ending, _BAD_SHARE)),
         threading.Thread(target=_ask, args=(url, ending)),
-        threading.Thread(target=tell_outcomes, args=(broker, _KNOWN_SHARE, ending)),
     ]
     for thread in threads:
         thread.start()
@@ -132,7 +144,7 @@ def _load(broker: str, url: str) -> Iterator[None]:
 
 
 def _ask(url: str, ending: threading.Event) -> None:
-    records, dice = demo_records(8, BAD_SHARE), random.Random(8)  # noqa: S311
+    records, dice = demo_records(8, 0.0), random.Random(8)  # noqa: S311
     while not ending.wait(dice.uniform(0.02, 0.08)):
         try:
             predict(url, next(records).value or b"")

@@ -106,7 +106,6 @@ def _streamed(model: Path) -> Iterator[str]:
 
 def _take_score(page: Page, example: str, name: str) -> None:
     page.get_by_role("button", name=example, exact=True).click()
-    page.get_by_role("button", name="Score this patient").click()
     page.wait_for_selector("#risk")
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     take(page, name)

@@ -13,13 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-_COLUMNS, _CELL_WIDTH, _CELL_HEIGHT = 24, 0.54, 0.27
+_COLUMNS, _CELL_WIDTH, _CELL_HEIGHT = 24, 0.42, 0.25
 """Of the grid, in inches."""
 _GAP: Final = 0.04
 _PAGE, _PAPER, _EDGE, _INK, _FAINT = "#f4f5f5", "#ffffff", "#dcdee0", "#24292e", "#70757b"
-_LINES: Final = (
-    *("#3274D9", "#56A64B", "#F2A900", "#8F3BB8", "#00A3A3", "#E02F44", "#C15C17", "#7C8B99", "#FF7AC6", "#5A6E00"),
-)
+_LINES: Final = (*("#3274D9", "#56A64B", "#F2A900", "#8F3BB8", "#00A3A3", "#C15C17", "#7C8B99", "#B877D9", "#5A6E00"),)
 _COLOURS: Final = {"green": "#56A64B", "yellow": "#E0A100", "red": "#E02F44", "blue": "#3274D9"}
 _LEGEND_ENTRIES: Final = 12
 _LETTERS_AN_INCH: Final = 17

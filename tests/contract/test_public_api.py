@@ -28,7 +28,15 @@ PACKAGES: Final = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["t
 ]["packages"]
 PAGES: Final = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "docs/design/*.md", "compose/*.md", "k8s/**/*.md", "schemas/**/*.md")
+    for pattern in (
+        "*.md",
+        "docs/*.md",
+        "docs/design/*.md",
+        "docs/tutorials/*.md",
+        "compose/*.md",
+        "k8s/**/*.md",
+        "schemas/**/*.md",
+    )
     for path in ROOT.glob(pattern)
 )
 CONSUMER: Final = """

@@ -30,6 +30,7 @@ CHECKED = (
     *("tests/fakes/*", "tests/faults/*", "tests/images/*", "tests/k8s/*", "tests/k8s/inside/*", "tests/simulation/*"),
     *("run", "pyproject.toml", ".ci/*", "requirements/*.sh"),
     *("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/decisions/*.md", "docs/design/**/*"),
+    *("docs/site/*", "docs/tutorials/*"),
 )
 GENERATED_BY_TRAINING = {"docs/model-card.md"}
 SUFFIXES = {"", ".py", ".md", ".yaml", ".yml", ".js", ".css", ".html", ".tla", ".toml", ".sh"}
@@ -79,6 +80,7 @@ BANNED = [
         "every fault of a record",
     ),
     Banned(r"\b[Gg]olden records?\b", "reference cases", "1,024 golden records"),
+    Banned(r"pip install '?heartstream\b", "install_command, docs/installing.md", "pip install 'heartstream[train]'"),
     Banned(r"\bunder way\b|\bon (its|their) way\b", "in flight", "records under way"),
 ]
 
