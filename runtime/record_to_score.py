@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Callable
-from itertools import chain
 from typing import Final, Self
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 NAME: Final = "Time from record to score"
 SECONDS: Final = 60
@@ -27,12 +29,13 @@ class RecordToScore(msgspec.Struct, frozen=True):
     p99: float
 
     @classmethod
-    def of(cls, milliseconds: list[float]) -> Self | None:
-        """Return the figures of some times, None without any."""
-        if not milliseconds:
+    def of(cls, milliseconds: npt.NDArray[np.float64]) -> Self | None:
+        """Return the figures of (n,) times, None without any."""
+        count = len(milliseconds)
+        if not count:
             return None
-        ordered = sorted(milliseconds)
-        return cls(*(ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in (_MEDIAN, _TAIL)))
+        ranks = [min(count - 1, int(count * share)) for share in (_MEDIAN, _TAIL)]
+        return cls(*np.partition(milliseconds, ranks)[ranks].tolist())
 
 
 def as_text(figures: RecordToScore | None) -> str:
@@ -46,13 +49,13 @@ class RecordToScoreWindow:
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock` is monotonic, in seconds."""
         self._clock = clock
-        self._by_second: deque[tuple[int, list[float]]] = deque()
+        self._by_second: deque[tuple[int, array[float]]] = deque()
 
     def add(self, milliseconds: float) -> None:
         """Add the time of a score that is read now; 0 if clocks differ, as a score cannot precede its record."""
         now = self._drop_old()
         if not self._by_second or self._by_second[-1][0] != now:
-            self._by_second.append((now, []))
+            self._by_second.append((now, array("d")))
         latest = self._by_second[-1][1]
         if len(latest) < _MAX_PER_SECOND:
             latest.append(max(0.0, milliseconds))
@@ -60,7 +63,7 @@ class RecordToScoreWindow:
     def figures(self) -> RecordToScore | None:
         """Return the figures of the last minute."""
         self._drop_old()
-        return RecordToScore.of(list(chain.from_iterable(times for _, times in self._by_second)))
+        return RecordToScore.of(np.concatenate([np.empty(0), *(times for _, times in self._by_second)]))
 
     def _drop_old(self) -> int:
         now = int(self._clock())

@@ -69,6 +69,16 @@ class Old(AllInPython):
     __version__ = "0.0.1"
 
 
+class OlderBuild:
+    """An extension from before it read lines, whose version says nothing of that."""
+
+    __version__ = EXTENSION_VERSION
+    Encoder = AllInPython.Encoder
+
+    def Decoder(self, *_: object) -> object:  # noqa: N802  # a class
+        return object()
+
+
 def install(monkeypatch: pytest.MonkeyPatch, extension: Any) -> None:
     monkeypatch.setitem(sys.modules, NAME, extension)
 
@@ -84,10 +94,11 @@ def test_versions_are_the_same() -> None:
     [
         (None, "heartstream-native is not installed"),
         (Old(), f"heartstream-native 0.0.1 is installed, not {EXTENSION_VERSION}"),
+        (OlderBuild(), "it fails on the reference cases: AttributeError: 'object' object has no attribute 'decode'"),
         (WritesOtherBytes(), "it gives other bytes for the reference cases"),
         (ReadsOtherNumbers(), "it gives other bytes for the reference cases"),
     ],
-    ids=["missing", "old", "wrong bytes", "wrong numbers"],
+    ids=["missing", "old", "older build", "wrong bytes", "wrong numbers"],
 )
 def test_an_unusable_extension_is_not_used(
     monkeypatch: pytest.MonkeyPatch, linear_artifact: Artifact, extension: ModuleType | None, reason: str
