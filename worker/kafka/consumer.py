@@ -86,13 +86,18 @@ class LibrdkafkaConsumer(FaustConsumer):
         Stock Faust creates tasks and timers for each message here, to cancel it when flow is suspended, and drops
         messages before the last offset it saw. Here the ledger decides which batches may be started.
         """
-        while not fetcher.should_stop:
-            taken = await self._queue.take()
-            # Faust may not know the partitions of these batches yet.
-            await self._settled.wait()
-            bundle = tuple(batch for batch in taken if batch.state is BatchState.WAITING)
-            if bundle:
-                await self.callback(self._to_message(bundle[0].tp, bundle))
+        try:
+            while not fetcher.should_stop:
+                taken = await self._queue.take()
+                # Faust may not know the partitions of these batches yet.
+                await self._settled.wait()
+                bundle = tuple(batch for batch in taken if batch.state is BatchState.WAITING)
+                if bundle:
+                    await self.callback(self._to_message(bundle[0].tp, bundle))
+        except asyncio.CancelledError:
+            # A cancellation while partitions are assigned is a crash for Faust's fetcher, even if it is to stop.
+            if not fetcher.should_stop:
+                raise
 
     def _to_message(self, tp: TP, record: Bundle) -> ConsumerMessage:
         """Wrap a bundle as a message of its first batch's partition; Faust uses that only to find the agent."""
