@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+from runtime.files import locked
 from runtime.ports import free_port
 
 _PROJECT: Final = Path(__file__).parent / "hapi"
@@ -92,9 +93,12 @@ def _built() -> Path:
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heartstream"
     folder = cache / f"hapi-{digest}"
-    if not folder.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+    if folder.is_dir():
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    # Of test processes beside each other, the first one builds.
+    with locked(cache), tempfile.TemporaryDirectory(dir=cache) as scratch:
+        if not folder.is_dir():
             program = Path(scratch) / "program"
             goals = ["compile", "dependency:build-classpath", f"-Dmdep.outputFile={program / 'classpath'}"]
             command = ["mvn", "-q", "-B", "-f", _PROJECT / "pom.xml", f"-Doutput={program}", *goals]
