@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final
@@ -10,9 +9,9 @@ from typing import Final
 from api.protocols.fhir.latest import ANSWER, PassedOver
 from heartstream.fhir.trial import Trial
 from heartstream.terminal.printable import printable
+from heartstream.terminal.wrapping import wrapped
 
-_WIDTH: Final = 80
-_LABEL_WIDTH: Final = 15
+_LABEL: Final = 15
 
 
 def render_text(trial: Trial) -> str:
@@ -25,7 +24,8 @@ def render_text(trial: Trial) -> str:
     lines = [f"{printable(trial.file)}: {verdict}"]
     for label, texts in _rows(trial):
         for place, text in enumerate(texts):
-            lines += _wrapped("" if place else label, text)
+            first = "" if place else label
+            lines += wrapped(text, f"  {first}".ljust(_LABEL), " " * _LABEL)
     return "\n".join([*lines, "", ""])
 
 
@@ -58,8 +58,3 @@ def _others(trial: Trial) -> Iterator[str]:
     }
     if counted := [f"{noun}: {count}" for noun, count in others.items() if count]:
         yield ", ".join(counted)
-
-
-def _wrapped(label: str, text: str) -> list[str]:
-    first = f"  {label}".ljust(_LABEL_WIDTH)
-    return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=" " * _LABEL_WIDTH)

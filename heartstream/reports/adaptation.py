@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -10,14 +9,14 @@ from typing import Final
 import msgspec
 
 from heartstream.terminal.printable import printable
-from heartstream.terminal.tables import print_line, print_table
+from heartstream.terminal.tables import print_line, print_table, print_wrapped
+from heartstream.terminal.wrapping import filled
 from schemas.records import ModelRef
 from training.adaptation import AdaptationResult, Evidence
 from training.evaluation.adaptation import Rung
 from training.report.adapted_card import LADDER_HEADINGS, ladder_rows
 from training.report.markdown import metric_with_interval
 
-_WIDTH: Final = 78
 VALIDATION: Final = {
     "roc_auc": "ROC-AUC",
     "recall": "Sensitivity",
@@ -53,15 +52,16 @@ def print_adaptation(output: Path, model: ModelRef, evidence: Evidence, event: s
     """Print the result as text."""
     labels, ladder = evidence.local.labels, result.ladder
     print_line(printable(f"{model.name} {model.version} ({model.digest})"))
-    print_line(f"{len(labels)} {evidence.kind}, {int(labels.sum())} with {event}; the model as it is:\n")
+    print_wrapped(f"{len(labels)} {evidence.kind}, {int(labels.sum())} with {event}; the model as it is:")
+    print_line("")
     figures = ((title, result.validation, name) for name, title in VALIDATION.items())
     print_table(["", "95% interval"], ([title, metric_with_interval(of, name)] for title, of, name in figures))
     print_line("Each rung of the ladder, cross-validated:\n")
     print_table(LADDER_HEADINGS, ladder_rows(ladder.prevalence, ladder.rungs))
     for sentence in (*result.findings, *_not_tried(result)):
-        print_line(textwrap.fill(printable(sentence), _WIDTH, subsequent_indent="  "))
+        print_line(filled(printable(sentence), others="  "))
     print_line("")
-    print_line(textwrap.fill(_outcome(output, result), _WIDTH))
+    print_line(filled(_outcome(output, result)))
 
 
 def _not_tried(result: AdaptationResult) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from heartstream.terminal.printable import printable
-from heartstream.terminal.tables import print_line, print_table
+from heartstream.terminal.tables import print_line, print_table, print_wrapped
 from schemas.errors import DependencyError
 from training.estimates import MIN_PATIENTS
 from training.evaluation.external_validation import ExternalValidation
@@ -40,18 +40,19 @@ def write(result: ExternalValidation, path: Path) -> None:
 def print_evaluation(result: ExternalValidation) -> None:
     """Print the evaluation, and what it cannot show."""
     share = result.share
-    print_line(f"{result.model} {result.model_version} ({result.model_digest}), labels at {result.threshold:g}")
-    print_line(
+    print_wrapped(f"{result.model} {result.model_version} ({result.model_digest}), labels at {result.threshold:g}")
+    print_wrapped(
         f"{result.patients} patients, {result.events} with {result.event}: {interval(share)}, "
         f"mean risk {result.mean_risk:.2f} (95% intervals)"
     )
     if result.trained_on:
-        print_line(
+        print_wrapped(
             f"The model was trained on {result.trained_on} of these patients: the results below are too optimistic."
         )
     print_line("")
     if min(result.events, result.patients - result.events) < MIN_PATIENTS:
-        print_line(f"Fewer than {MIN_PATIENTS} patients of either outcome: too few to evaluate the risks reliably.\n")
+        print_wrapped(f"Fewer than {MIN_PATIENTS} patients of either outcome: too few to evaluate the risks reliably.")
+        print_line("")
     if result.overall.figures:
         print_table(["", "95% interval"], _overall(result))
     if result.calibration:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-import textwrap
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from heartstream.terminal.wrapping import wrapped
 from schemas.codec import decode_score, encode_scores
 from schemas.errors import DependencyError, ValidationIssue
 from schemas.records import MOST_REASONS, Details, Reason, Score, WarningCode
@@ -24,7 +24,6 @@ from scoring.wording import INTERVAL, single_label, uncertain
 _BAR_LOG_ODDS: Final = 0.1
 """Log-odds per block of a bar; more, if a bar would exceed `_BAR_BLOCKS`."""
 _BAR_BLOCKS: Final = 20
-_WIDTH: Final = 79
 _LINEAR: Final = "logistic_regression"
 _CERTAIN: Final = 0.9995
 """Higher risks would round to 100.0%, which no model can know."""
@@ -53,7 +52,7 @@ class Explanation(msgspec.Struct, frozen=True):
                     "",
                     *_contributions(self, bars=bars),
                     "",
-                    *_wrapped(self.model.manifest.data.disclaimer, ""),
+                    *wrapped(self.model.manifest.data.disclaimer),
                 ]
             )
             + "\n"
@@ -94,23 +93,24 @@ def _verdict(explained: Explanation) -> Iterator[str]:
     score, data = explained.score, explained.model.manifest.data
     outcome = explained.model.compiled.table.outcome
     side = "at or above" if score.label else "below"
-    yield from _wrapped(f"Risk: {_percent(score.risk)} ({outcome.text})", "")
-    yield from _wrapped(f"Trained on {data.population}.")
+    yield from wrapped(f"Risk: {_percent(score.risk)} ({outcome.text})")
+    yield from wrapped(f"Trained on {data.population}.", "  ")
     yield f"  {side} the threshold of {_percent(score.threshold)}, so the label is {score.label}"
     if isinstance(score.interval, tuple):
         yield f"  90% interval: {_between(score.interval)}"
-        yield from _wrapped(INTERVAL, "    ")
+        yield from wrapped(INTERVAL, "    ")
         if isinstance(score.sampling_interval, tuple):
             part = f"With the same fields, other training patients account for {_between(score.sampling_interval)}; "
-            yield from _wrapped(f"{part}the rest is what the missing fields could still show.", "    ")
+            yield from wrapped(f"{part}the rest is what the missing fields could still show.", "    ")
     yield from _labels(explained)
     if score.measure_next:
-        yield f"  measure next, most informative first: {', '.join(score.measure_next)}"
+        yield from _hanging(f"measure next, most informative first: {', '.join(score.measure_next)}")
         yield "    (costs and risks of the tests are not considered)"
-    yield f"  model: {score.model.name} {score.model.version} ({score.model.digest}), {_fields_used(explained)}"
+    model = score.model
+    yield from _hanging(f"model: {model.name} {model.version} ({model.digest}), {_fields_used(explained)}")
     outside = [w.field for w in score.warnings if w.code is WarningCode.OUT_OF_TRAINING_RANGE]
     if outside:
-        yield f"  outside the training range: {', '.join(outside)}"
+        yield from _hanging(f"outside the training range: {', '.join(outside)}")
         yield "    (the risk is extrapolated, which the interval does not cover)"
 
 
@@ -119,15 +119,15 @@ def _labels(explained: Explanation) -> Iterator[str]:
     if not isinstance(labels, tuple):
         return
     if len(labels) > 1:
-        yield from _wrapped(uncertain(explained.model.compiled.table.outcome.event))
+        yield from wrapped(uncertain(explained.model.compiled.table.outcome.event), "  ")
         return
     model = explained.model
     (group,) = model.compiled.groups.of(explained.row).tolist()
-    yield from _wrapped(single_label(model.uncertainty, model.compiled, group, labels[0]))
+    yield from wrapped(single_label(model.uncertainty, model.compiled, group, labels[0]), "  ")
 
 
-def _wrapped(text: str, indent: str = "  ") -> Iterator[str]:
-    yield from textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent)
+def _hanging(text: str) -> list[str]:
+    return wrapped(text, "  ", "    ")
 
 
 def _between(interval: tuple[float, float]) -> str:
@@ -153,7 +153,7 @@ def _contributions(explained: Explanation, *, bars: bool) -> Iterator[str]:
     reasons = score.reasons
     if not isinstance(reasons, tuple):
         linear = "; logistic_regression and its sub-models do" if _LINEAR in explained.model.manifest.models else ""
-        yield f"{score.model.name} does not provide contributions{linear}."
+        yield from wrapped(f"{score.model.name} does not provide contributions{linear}.")
         return
     yield "Contributions to the risk, relative to the average training patient (log-odds):"
     yield ""
@@ -162,16 +162,20 @@ def _contributions(explained: Explanation, *, bars: bool) -> Iterator[str]:
     width, longest = round(abs(reasons[0].log_odds) / block), max(8, *map(len, by_name))
     for reason in reasons:
         bar = ("█" if reason.log_odds > 0 else "░") * round(abs(reason.log_odds) / block)
-        yield _line(reason, _value(explained, by_name[reason.field]), f"{bar:{width}}  " if width else "", longest)
+        yield from _lines(
+            reason, _value(explained, by_name[reason.field]), f"{bar:{width}}  " if width else "", longest
+        )
     total = math.log(score.risk / (1 - score.risk)) if 0 < score.risk < 1 else math.nan
     average = 1 / (1 + math.exp(sum(reason.log_odds for reason in reasons) - total))
     yield ""
-    yield f"The average training patient has {_percent(average)}; the contributions add up to this patient's risk."
+    average_has = f"The average training patient has {_percent(average)}"
+    yield from wrapped(f"{average_has}; the contributions add up to this patient's risk.")
 
 
-def _line(reason: Reason, value: str, bar: str, width: int) -> str:
+def _lines(reason: Reason, value: str, bar: str, width: int) -> list[str]:
     part = f"{reason.log_odds:+.3f}" if value != _NOT_MEASURED else ""
-    return f"  {reason.field:{width}}  {part:>7}  {bar}{value}"
+    first = f"  {reason.field:{width}}  {part:>7}  {bar}"
+    return wrapped(value, first, " " * len(first))
 
 
 _NOT_MEASURED: Final = "not measured"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from textwrap import fill
 from typing import TYPE_CHECKING
+
+from heartstream.terminal.wrapping import filled
 
 if TYPE_CHECKING:
     from training.evaluation.label_sets import LabelSetCoverage
@@ -25,8 +26,8 @@ def uncertainty_tables(report: EvaluationReport, deep: FullEvaluation) -> Iterat
             ),
             [
                 "missing",
-                *(f"claim:\n{fill(name, 8)}" for name in truths),
-                *(f"true risk:\n{fill(name, 8)}" for name in truths),
+                *(f"claim:\n{filled(name, width=8)}" for name in truths),
+                *(f"true risk:\n{filled(name, width=8)}" for name in truths),
                 "median\nwidth",
             ],
             _intervals(deep),

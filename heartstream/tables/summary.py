@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from textwrap import wrap
 from typing import Final
 
+from heartstream.terminal.wrapping import wrapped
 from schemas.tables.feature_table import Feature, FeatureTable, Kind
 
-_WIDTH: Final = 80
 _LABEL: Final = 11
 _KINDS: Final = (("quantity", "quantities"), ("code", "codes"), ("text code", "text codes"), ("flag", "flags"))
 _TODO: Final = "# TODO"
@@ -19,8 +18,7 @@ def summary(table: FeatureTable, content: str) -> str:
     """Describe a table in lines of at most 80 columns; `content` is its file."""
     lines = []
     for label, text in _rows(table, content):
-        first, *others = wrap(text, _WIDTH - _LABEL) or ["none"]
-        lines += [f"{label:<{_LABEL}}{first}", *(" " * _LABEL + line for line in others)]
+        lines += wrapped(text or "none", f"{label:<{_LABEL}}", " " * _LABEL)
     return "\n".join(lines) + "\n"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -17,10 +16,10 @@ from heartstream.monitoring.outcomes.calibration import ENOUGH, CalibrationMetri
 from heartstream.monitoring.outcomes.render import column
 from heartstream.reports.html_page import MIN_COUNT, masked_share, write_page
 from heartstream.terminal.printable import printable
+from heartstream.terminal.wrapping import filled, wrapped
 from schemas.records import ModelRef
 from training.estimates import Estimate
 
-_WIDTH: Final = 76
 NOTE: Final = (
     "Agreement does not show that models are accurate, nor disagreement which one is: only outcomes do, and they are "
     "known only for some patients."
@@ -47,7 +46,7 @@ def render_text(found: ComparisonResult) -> str:
     if not lines:
         lines = ["No record was scored by both models.", ""]
     lines += list(_left_out(found.left_out))
-    return "\n".join([*lines, textwrap.fill(NOTE, _WIDTH), ""])
+    return "\n".join([*lines, filled(NOTE), ""])
 
 
 def render_json(found: ComparisonResult) -> bytes:
@@ -67,7 +66,8 @@ def write(found: ComparisonResult, path: Path) -> None:
 def _comparison_lines(compared: ModelComparison) -> Iterator[str]:
     yield printable(f"champion    {_named(compared.champion)}")
     yield printable(f"challenger  {_named(compared.challenger)}")
-    yield from (f"  {name:26}{text}" for name, text in _figures(compared).items())
+    for name, text in _figures(compared).items():
+        yield from wrapped(text, f"  {name:26}", " " * 28)
     if compared.by_outcomes is not None:
         yield from _compare_outcomes(compared.by_outcomes)
     yield ""
@@ -93,7 +93,7 @@ def _compare_outcomes(by_outcomes: OutcomeComparison) -> Iterator[str]:
     yield f"  {f'{by_outcomes.outcomes:,} known outcomes':26}{'champion':>24}{'challenger':>24}"
     challenger = _column(by_outcomes.challenger)
     yield from (f"  {name:26}{text:>24}{challenger[name]:>24}" for name, text in _column(by_outcomes.champion).items())
-    yield from textwrap.wrap(_verdict(by_outcomes), _WIDTH, initial_indent="  ", subsequent_indent="  ")
+    yield from wrapped(_verdict(by_outcomes), "  ")
 
 
 def _column(metrics: CalibrationMetrics) -> dict[str, str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 
 from heartstream.monitoring.drift.counting import DriftCounts
 from heartstream.monitoring.drift.verdict import Verdict, exceeded_limits, number, percent, psi_level
 from heartstream.terminal.printable import printable
+from heartstream.terminal.wrapping import wrapped
 from scoring.drift import ENOUGH_RECORDS
 
 NOTE = "Drift does not show whether risks are accurate: only outcomes do (heartstream outcomes)."
@@ -21,13 +20,14 @@ def render_text(counts: DriftCounts, verdict: Verdict) -> str:
         f"{model.name} {model.version} ({model.digest}), {drift.records:,} records, {counts.tally.rejected:,} rejected"
     )
     width = max(10, *(len(name) + 2 for name in counts.table.names))
-    lines = [printable(head), f"{'':{width}}{'PSI':>8}{'missing':>10}{'out of range':>14}"]
+    lines = [*wrapped(printable(head), others="  "), f"{'':{width}}{'PSI':>8}{'missing':>10}{'out of range':>14}"]
     for name in counts.table.names:
         figures = (number(drift.psi[name]), percent(drift.missing[name], "+"), percent(drift.out_of_range[name]))
         much = ", ".join(exceeded_limits(drift, name))
-        lines.append(f"{name:{width}}{figures[0]:>8}{figures[1]:>10}{figures[2]:>14}  {much}".rstrip())
+        row = f"{name:{width}}{figures[0]:>8}{figures[1]:>10}{figures[2]:>14}"
+        lines += wrapped(much, f"{row}  ", " " * (len(row) + 2)) or [row]
     lines.append(f"{'risks':{width}}{number(drift.score_psi):>8}{'':24}  {_of_risks(verdict)}".rstrip())
-    return "\n".join([*lines, *_summary(verdict), NOTE, ""])
+    return "\n".join([*lines, *wrapped(_summary(verdict), others="  "), *wrapped(NOTE), ""])
 
 
 def render_json(counts: DriftCounts, verdict: Verdict) -> bytes:
@@ -41,14 +41,13 @@ def render_json(counts: DriftCounts, verdict: Verdict) -> bytes:
     return msgspec.json.encode(document) + b"\n"
 
 
-def _summary(verdict: Verdict) -> Iterator[str]:
+def _summary(verdict: Verdict) -> str:
     if verdict.drift.records < ENOUGH_RECORDS:
-        yield f"Fewer than {ENOUGH_RECORDS} records: not evaluated, as chance alone would look like drift."
-    elif verdict.drifts:
+        return f"Fewer than {ENOUGH_RECORDS} records: not evaluated, as chance alone would look like drift."
+    if verdict.drifts:
         what = [*verdict.fields, *(["the risks"] if verdict.scores else [])]
-        yield f"Drift: {', '.join(what)}."
-    else:
-        yield "No drift."
+        return f"Drift: {', '.join(what)}."
+    return "No drift."
 
 
 def _of_risks(verdict: Verdict) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from typing import Final
 
@@ -11,10 +10,10 @@ import msgspec
 from heartstream.monitoring.outcomes.calibration import CalibrationMetrics, ModelCalibration, OutcomesReport
 from heartstream.monitoring.outcomes.join import LeftOut
 from heartstream.terminal.printable import printable
+from heartstream.terminal.wrapping import filled
 from training.estimates import Estimate
 from training.evaluation.recalibration import MAX_HARM, MIN_OUTCOMES, Advice, Proposal
 
-_WIDTH: Final = 76
 NOTE: Final = (
     "Outcomes are known only for patients who were tested, often because of a high risk (verification bias). These "
     "results apply to them."
@@ -46,7 +45,7 @@ def render_text(report: OutcomesReport) -> str:
     if not report.models:
         lines += ["No outcome belongs to a score.", ""]
     lines += list(_left_out(report.left_out))
-    return "\n".join([*lines, textwrap.fill(NOTE, _WIDTH), ""])
+    return "\n".join([*lines, filled(NOTE), ""])
 
 
 def render_json(report: OutcomesReport) -> bytes:
@@ -85,7 +84,7 @@ def _proposal(proposal: Proposal) -> Iterator[str]:
     if proposal.proposed:
         brier = f"Brier of these patients {proposal.brier_before:.3f} -> {proposal.brier_after:.3f}"
         yield f"  proposed shift {proposal.proposed:+.2f}: {brier}"
-    yield textwrap.fill(_ADVICE[proposal.advice], _WIDTH, initial_indent="  ", subsequent_indent="  ")
+    yield filled(_ADVICE[proposal.advice], "  ")
 
 
 def _left_out(left_out: LeftOut) -> Iterator[str]:
