@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from heartstream.optional_deps import train_extra
 from heartstream.terminal.exit_codes import errors_to_exit_codes
 from heartstream.terminal.printable import printable
-from heartstream.terminal.tables import print_line, print_table
+from heartstream.terminal.tables import print_table, print_wrapped
 
 StandardName = Literal["tripod-ai", "probast-ai", "chai", "hti-1", "eu-ai-act"]
 
@@ -54,4 +54,4 @@ def evidence(
             ("standard", "items", "not known"), ((each.standard, str(each.items), str(each.not_known)) for each in done)
         )
         count = sum(len(each.files) for each in done)
-        print_line(printable(f"{documents.name}: {count} files written to {output}"))
+        print_wrapped(printable(f"{documents.name}: {count} files written to {output}"), "  ")

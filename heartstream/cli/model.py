@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -16,9 +17,11 @@ from heartstream.optional_deps import train_extra
 from heartstream.terminal.exit_codes import errors_to_exit_codes
 from heartstream.terminal.printable import printable
 from heartstream.terminal.signals import until_stopped
+from heartstream.terminal.tables import print_line, print_list, print_wrapped, terminal_width
 from schemas.errors import DependencyError
 
 if TYPE_CHECKING:
+    from heartstream.operations.models.store import StoredModel
     from scoring.isolated_load import VerifiedModel
 
 _STORE: Final = Path("models")
@@ -52,7 +55,8 @@ def check(folder: Path, /, *, name: str | None = None, public_key: Path | None =
         model = verified.model
         summary = f"{model.name} {model.version} ({model.digest}): verified, {signed}\nengine: {verified.engine}"
         because = f", because {verified.fallback_reason}" if verified.fallback_reason else ""
-        sys.stdout.write(printable(f"{summary}{because}\n"))
+        for line in f"{summary}{because}".splitlines():
+            print_wrapped(printable(line), "  ")
 
 
 @app.command
@@ -106,15 +110,7 @@ def list_(*, store: Path = _STORE, json: Flag = False) -> None:
         if json:
             sys.stdout.write(msgspec.json.encode(models).decode() + "\n")
             return
-        rows = [("", "digest", "version", "best model", "rows", "signed", "promoted (UTC)")]
-        for model in models:
-            signed, promoted = "yes" if model.is_signed else "no", (model.promoted or "never").removesuffix("+00:00")
-            served = "*" if model.is_current else ""
-            rows.append((served, model.digest, model.version, model.best, str(model.rows), signed, promoted))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            sys.stdout.write(printable(line.rstrip()) + "\n")
+        _print_models(models)
 
 
 @app.command
@@ -220,6 +216,31 @@ def follow(
             follow_alias(Store(store), MlflowRegistry(mlflow_dir), alias, public_key, every)
 
 
+def _print_models(models: Sequence[StoredModel]) -> None:
+    """Print one line per model; on a terminal, promotions to the minute, and several lines if one does not fit."""
+    terminal = terminal_width()
+    time_end = len("2026-01-31T12:00") if terminal else None
+    headings = ("", "digest", "version", "best model", "rows", "signed", "promoted (UTC)")
+    rows = [
+        (
+            "*" if model.is_current else "",
+            model.digest,
+            printable(model.version),
+            printable(model.best),
+            str(model.rows),
+            "yes" if model.is_signed else "no",
+            (model.promoted or "never").removesuffix("+00:00")[:time_end],
+        )
+        for model in models
+    ]
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    if terminal and sum(widths) + 2 * len(widths) - 2 > terminal:
+        print_list(headings[2:], [(f"{digest} {served}", *others) for served, digest, *others in rows], terminal)
+        return
+    for row in (headings, *rows):
+        print_line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
 def _print_served(store: Path, verified: VerifiedModel) -> None:
     model = verified.model
-    sys.stdout.write(printable(f"{store / 'current'} is {model.name} {model.version} ({model.digest})\n"))
+    print_wrapped(printable(f"{store / 'current'} is {model.name} {model.version} ({model.digest})"), "  ")

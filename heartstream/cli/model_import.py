@@ -12,7 +12,7 @@ from heartstream.cli.options import DEFAULT_TEXT_OPTIONS, CodingName, Flag, Labe
 from heartstream.optional_deps import train_extra
 from heartstream.terminal.exit_codes import errors_to_exit_codes
 from heartstream.terminal.printable import printable
-from heartstream.terminal.tables import print_line
+from heartstream.terminal.tables import print_wrapped
 
 
 def import_(  # noqa: PLR0913  # an option each
@@ -93,7 +93,7 @@ def import_(  # noqa: PLR0913  # an option each
         print_notes(data, imported.notes)
         print_evaluation(imported.evaluation)
         for line in import_summary(imported, output):
-            print_line(printable(line))
+            print_wrapped(printable(line), "  ")
         for warning in import_warnings(imported):
             sys.stderr.write(f"heartstream: {printable(warning)}\n")
 

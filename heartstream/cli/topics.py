@@ -5,7 +5,7 @@ from __future__ import annotations
 from heartstream.cli.configuration import load_settings
 from heartstream.cli.options import Count
 from heartstream.terminal.exit_codes import errors_to_exit_codes
-from heartstream.terminal.tables import print_line
+from heartstream.terminal.tables import print_wrapped
 from schemas.errors import SettingsError
 from schemas.topics import name_problem
 
@@ -35,4 +35,4 @@ def topics(*others: str, partitions: Count = 8) -> None:
         ours = (names.patients, names.scores, names.dead_letters, names.outcomes, names.shadow)
         wanted = tuple(dict.fromkeys((*ours, *others)))
         create_topics(kafka.bootstrap_servers, wanted, partitions, kafka.options)
-        print_line(f"topics: {', '.join(wanted)}")
+        print_wrapped(f"topics: {', '.join(wanted)}", "  ")

@@ -12,7 +12,7 @@ from heartstream.cli.options import DEFAULT_TEXT_OPTIONS, CodingName, Flag, Labe
 from heartstream.optional_deps import train_extra
 from heartstream.reports.training import tables
 from heartstream.terminal.exit_codes import errors_to_exit_codes
-from heartstream.terminal.tables import print_line, print_table
+from heartstream.terminal.tables import print_line, print_table, print_wrapped
 from schemas.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -94,9 +94,9 @@ def train(  # noqa: PLR0913  # an option each
         if tracking:
             with _spinner("recording the run in MLflow"):
                 tracked = track(report, mlflow_dir)
-            print_line(f"MLflow run: {tracked.run_id} in {tracked.store}")
+            print_wrapped(f"MLflow run: {tracked.run_id} in {tracked.store}")
             role = "champion" if tracked.registered.is_champion else "not champion"
-            print_line(
+            print_wrapped(
                 f"Registered as {tracked.registered.name} version {tracked.registered.version}, {role}: "
                 f"{tracked.registered.reason}"
             )
@@ -106,12 +106,13 @@ def _print_report(report: TrainingResult) -> None:
     """Print the evaluation as tables."""
     data = report.manifest.data
     left_out = f" {report.duplicates} repeated row(s) left out." if report.duplicates else ""
-    print_line(f"{data.name}: {data.rows} patients, {data.positives} with {report.evaluation.event}.{left_out}\n")
+    print_wrapped(f"{data.name}: {data.rows} patients, {data.positives} with {report.evaluation.event}.{left_out}")
+    print_line("")
     for title, headings, rows in tables(report):
         print_line(title)
         print_table(headings, rows)
-    print_line(f"Best model: {report.selection.best}: {report.selection.reason}.")
-    print_line(
+    print_wrapped(f"Best model: {report.selection.best}: {report.selection.reason}.")
+    print_wrapped(
         f"Model directory: {report.folder} (version {report.manifest.model_version}), described in model-card.md"
     )
 

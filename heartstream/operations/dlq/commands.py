@@ -22,6 +22,7 @@ from heartstream.operations.dlq.retention import oldest_retained
 from heartstream.terminal.exit_codes import BAD_USAGE, FAILED
 from heartstream.terminal.progress import ProgressCounter
 from heartstream.terminal.signals import deferred_interrupts
+from heartstream.terminal.tables import print_wrapped, terminal_width
 from runtime.kafka.range_reader import Reader
 from runtime.settings import Settings
 from schemas.errors import DependencyError, RejectionCode
@@ -80,7 +81,7 @@ def _writer(settings: Settings, backlog: Backlog, form: ListOptions) -> Callable
 
         return write_json
     table = render.Table(
-        aligned=sys.stdout.isatty(),
+        width=terminal_width(),
         with_key=form.with_key,
         position_width=_OFFSET_WIDTH,
         source_width=len(settings.topics.patients) + 1 + _OFFSET_WIDTH,
@@ -165,8 +166,7 @@ def _plan(backlog: Backlog, request: RedriveRequest) -> Tally:
     """Count what would be redriven, and print it."""
     with ProgressCounter(backlog.size) as progress:
         planned = plan(backlog, request, progress.advance)
-    sys.stdout.write(render.lines(render.tally_lines(planned, "to redrive:")))
-    sys.stdout.flush()
+    _print_tally(planned, "to redrive:")
     return planned
 
 
@@ -182,8 +182,12 @@ def _run(work: Redrive, backlog: Backlog) -> None:
             work.run(seen)
             check()
     finally:
-        sys.stdout.write(render.lines(render.tally_lines(work.tally, "redriven:")))
-        sys.stdout.flush()
+        _print_tally(work.tally, "redriven:")
+
+
+def _print_tally(tally: Tally, verb: str) -> None:
+    for line in render.tally_lines(tally, verb):
+        print_wrapped(line, "  ")
 
 
 def _confirm(planned: Tally, settings: Settings) -> None:

@@ -12,21 +12,29 @@ import msgspec
 
 from heartstream.operations.dlq.dead_letters import DeadLetterRecord
 from heartstream.operations.dlq.redrive import Tally
+from heartstream.terminal.wrapping import wrapped
 from schemas.errors import RecordError, RejectionCode, ValidationIssue
 from schemas.records import Source
 
 _UNKNOWN: Final = "-"
+_GAP: Final = "  "
 _TIME_WIDTH: Final = len("2026-01-01T00:00:00.000Z")
+_ERRORS_WIDTH: Final = 24
+_LABEL: Final = 15
 
 
 class Table:
-    """Lines of a table that is printed row by row: aligned on a terminal, tab-separated elsewhere."""
+    """Lines of a table that is printed row by row: aligned on a terminal of this width, tab-separated elsewhere.
 
-    def __init__(self, *, aligned: bool, with_key: bool, position_width: int, source_width: int) -> None:
+    Columns that do not fit continue on the next line, below the second column.
+    """
+
+    def __init__(self, *, width: int | None, with_key: bool, position_width: int, source_width: int) -> None:
         names = ("POSITION", "TIME", "SOURCE", "ATTEMPTS", "STATE", *(["KEY"] if with_key else []), "ERRORS")
-        widths = (position_width, _TIME_WIDTH, source_width, 8, 8, *([20] if with_key else []), 0)
+        least = (position_width, _TIME_WIDTH, source_width, 8, 8, *([20] if with_key else []), _ERRORS_WIDTH)
         self._with_key = with_key
-        self._widths = [max(width, len(name)) for name, width in zip(names, widths, strict=True)] if aligned else None
+        self._width = width
+        self._widths = [max(cells, len(name)) for name, cells in zip(names, least, strict=True)]
         self.head = self._join(names)
 
     def row(self, letter: DeadLetterRecord, *, redriven: bool) -> str:
@@ -44,10 +52,16 @@ class Table:
         return self._join([escaped(cell) for cell in cells])
 
     def _join(self, cells: Sequence[str]) -> str:
-        if self._widths is None:
+        if self._width is None:
             return "\t".join(cells)
-        padded = (cell.ljust(width) for cell, width in zip(cells, self._widths, strict=True))
-        return "  ".join(padded).rstrip()
+        below = " " * (self._widths[0] + len(_GAP))
+        lines, used = [""], 0
+        for cell, width in zip(cells, self._widths, strict=True):
+            if used + width > self._width:
+                lines, used = [*lines, below], len(below)
+            lines[-1] += cell.ljust(width) + _GAP
+            used += width + len(_GAP)
+        return "\n".join(line for text in lines for line in wrapped(text, others=below, width=self._width))
 
 
 class _JsonLine(msgspec.Struct, frozen=True):
@@ -118,7 +132,7 @@ def letter_lines(letter: DeadLetterRecord, topic: str, *, redriven: bool, with_v
         yield f"key            {bytes_text(letter.key) if with_value else _size_text(letter.key)}"
     if letter.omitted_bytes is not None:
         size = letter.omitted_bytes
-        yield f"value          omitted: too large for the topic ({size} bytes); the source record has it"
+        yield from _labelled("value", f"omitted: too large for the topic ({size} bytes); the source record has it")
     else:
         yield f"value          {_size_text(letter.value)}"
     if letter.lacks_headers:
@@ -128,12 +142,16 @@ def letter_lines(letter: DeadLetterRecord, topic: str, *, redriven: bool, with_v
     for name, value in letter.headers if with_value else ():
         yield f"header         {escaped(name)}: {bytes_text(value)}"
     for issue in reason.errors if reason else ():
-        yield escaped(f"error          {issue.code} at {issue.pointer or '(record)'}: {issue.message}")
+        yield from _labelled("error", escaped(f"{issue.code} at {issue.pointer or '(record)'}: {issue.message}"))
     if reason is None:
         yield "error          unknown: heartstream did not write this record"
     if with_value and letter.omitted_bytes is None:
         yield ""
         yield bytes_text(letter.value)
+
+
+def _labelled(label: str, text: str) -> list[str]:
+    return wrapped(text, f"{label:{_LABEL}}", " " * _LABEL)
 
 
 def code_lines(codes: Counter[RejectionCode]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from heartstream.operations.models.store import Store
 from heartstream.terminal.printable import printable
-from heartstream.terminal.tables import print_line
+from heartstream.terminal.tables import print_wrapped
 from schemas.errors import ArtifactError, DataError, DependencyError
 from scoring.isolated_load import VerifiedModel
 from training.tracking.mlflow_registry import MlflowRegistry, ModelVersion
@@ -53,7 +53,7 @@ def _try(store: Store, registry: MlflowRegistry, version: ModelVersion, public_k
     except ArtifactError as error:
         sys.stderr.write(printable(f"refused {version.uri}: {error}\n"))
     else:
-        print_line(printable(f"promoted {version.uri}: {model.name} {model.version} ({model.digest})"))
+        print_wrapped(printable(f"promoted {version.uri}: {model.name} {model.version} ({model.digest})"), "  ")
 
 
 def _versions(uri: str) -> str:

@@ -16,7 +16,7 @@ from heartstream.operations.dlq.filters import RecordRange
 from heartstream.operations.verify.models import ModelDirectories
 from heartstream.operations.verify.verification import CONTRADICTED, Finding, Verdict, verify_scores
 from heartstream.terminal.progress import ProgressCounter
-from heartstream.terminal.tables import print_line
+from heartstream.terminal.tables import print_line, print_wrapped
 from runtime.kafka.range_reader import Reader
 from runtime.settings import Settings
 from worker.serdes import Serdes
@@ -64,7 +64,7 @@ def _text_printer(topic: str) -> Callable[[Finding], None]:
         source = finding.source
         of = f" (of {source.topic}:{source.partition}:{source.offset})" if source else ""
         fields = f": {', '.join(finding.fields)}" if finding.fields else ""
-        print_line(f"{topic}:{finding.partition}:{finding.offset}{of} {finding.verdict}{fields}")
+        print_wrapped(f"{topic}:{finding.partition}:{finding.offset}{of} {finding.verdict}{fields}", "  ")
         if printed[finding.verdict] == _SHOWN:
             print_line(f"... more of '{finding.verdict}' are not shown; --json shows all")
 
