@@ -16,6 +16,7 @@ from api.server import GatewayRunner
 from runtime import events, logs
 from runtime.gc_tuning import tune_gc
 from runtime.health import TelemetryServer
+from runtime.ports import port_of
 from runtime.settings import Gateway, Settings
 
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -28,7 +29,7 @@ _LINGERING_SECONDS: Final = 1.0
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests in flight.
 
-    Raises ArtifactError, SettingsError or OSError before it listens.
+    Raises ArtifactError, SettingsError or DependencyError before it listens.
     """
     # Sent after log rotation, which the audit file detects by itself.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -39,7 +40,8 @@ def run(settings: Settings) -> None:
     application, health = create_application(settings, authenticator, shutdown)
     telemetry = None
     if settings.gateway.metrics_port:
-        telemetry = TelemetryServer(settings.telemetry.host, settings.gateway.metrics_port, health)
+        with port_of("HEARTSTREAM_GATEWAY__METRICS_PORT", settings.telemetry.host, settings.gateway.metrics_port):
+            telemetry = TelemetryServer(settings.telemetry.host, settings.gateway.metrics_port, health)
     tune_gc()
     try:
         asyncio.run(_serve(application, settings.gateway, tls, shutdown, guarded=not authenticator.is_open))
@@ -76,7 +78,8 @@ async def _serve(
         # Removing a handler of the loop restores the default action for a moment, in which a second signal kills.
         signal.signal(signum, lambda *_: loop.call_soon_threadsafe(stopping.set))
     site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls)
-    await site.start()
+    with port_of("HEARTSTREAM_GATEWAY__PORT", settings.host, settings.port):
+        await site.start()
     host, port = runner.addresses[0][:2]
     events.ListenerOpened("gateway", host, port, guarded=guarded).emit()
     await stopping.wait()

@@ -10,14 +10,16 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from runtime.kafka.config import admin_config
+from runtime.kafka.unreachable import no_broker
 from runtime.ports import free_port
 from runtime.settings import Kafka, Settings
+from runtime.waiting import waiting_for
 from schemas.errors import DependencyError
 from schemas.extras import install_command
 
@@ -68,7 +70,10 @@ def _docker_broker(port: int) -> Iterator[str]:
         raise DependencyError(f"testcontainers is not installed: {install_command('demo')}") from error
     logging.getLogger("testcontainers").setLevel(logging.WARNING)
     if not docker_is_usable():
-        raise DependencyError(f"no Docker engine answers, or {IMAGE} is not available to it")
+        raise DependencyError(
+            f"no Docker engine answers, or it has no {IMAGE}: `docker pull {IMAGE}` tells why; "
+            "--broker embedded needs no Docker"
+        )
     container = DockerContainer(IMAGE).with_bind_ports(port, port)
     for name, text in container_environment(container_properties(port)).items():
         container = container.with_env(name, text)
@@ -156,17 +161,17 @@ def await_broker(
     address: str, options: Mapping[str, str] | None = None, silent_seconds: float = _SILENT_SECONDS
 ) -> None:
     """Wait until a broker answers; print that after `silent_seconds`. Raises DependencyError after 90 seconds."""
-    admin = AdminClient({**admin_config(Kafka(address, dict(options or {}))), "log_level": 0})
-    started, printed = time.monotonic(), False
-    while True:
-        try:
-            admin.list_topics(timeout=1)
-        except KafkaException as error:
-            waited = time.monotonic() - started
-            if waited > _READY_SECONDS:
-                raise DependencyError(f"no broker answers at {address}") from error
-            if waited > silent_seconds and not printed:
-                sys.stderr.write(f"heartstream: waiting for a broker at {address}\n")
-                printed = True
-        else:
-            return
+    problems: list[str] = []
+    own: dict[str, Any] = {"log_level": 0, "error_cb": lambda error: problems.append(error.str())}
+    admin = AdminClient({**admin_config(Kafka(address, dict(options or {}))), **own})
+    deadline = time.monotonic() + _READY_SECONDS
+    with waiting_for(f"a broker at {address}", silent_seconds):
+        while True:
+            try:
+                admin.list_topics(timeout=1)
+            except KafkaException as error:
+                admin.poll(0)
+                if time.monotonic() > deadline:
+                    raise no_broker(address, problems[0] if problems else "") from error
+            else:
+                return

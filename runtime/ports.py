@@ -1,12 +1,15 @@
-"""Free loopback ports, for processes that run side by side on one machine."""
+"""Free loopback ports, for processes that run side by side on one machine, and ports that are taken."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
+
+from schemas.errors import DependencyError
 
 _LISTENING: Final = range(10_000, 32_768)
 """Below the ephemeral ports of Linux and other systems."""
@@ -32,3 +35,14 @@ def preferred_port(port: int) -> int:
         probe.bind(("127.0.0.1", port))
         return port
     return free_port()
+
+
+@contextmanager
+def port_of(setting: str, host: str, port: int) -> Iterator[None]:
+    """Raise an OSError of opening a port as a DependencyError that names its setting."""
+    try:
+        yield
+    except OSError as error:
+        # asyncio repeats the address before the reason.
+        reason = (error.strerror or str(error)).rpartition(": ")[2]
+        raise DependencyError(f"cannot listen at {host}:{port} ({setting}): {reason}") from error

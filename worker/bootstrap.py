@@ -21,10 +21,11 @@ from runtime.kafka.config import EXACTLY_ONCE, admin_config
 from runtime.kafka.option_check import check_options
 from runtime.model_reload import ModelReloader, emit_model_loaded, emit_model_withdrawn, load_with_timeout
 from runtime.periodic import PeriodicCall, periodic_drift_report
+from runtime.ports import port_of
 from runtime.settings import Settings, Telemetry
 from runtime.tracing.setup import open_tracing
 from runtime.tracing.spans import Tracing
-from schemas.errors import ArtifactError, DependencyError, SettingsError
+from schemas.errors import ArtifactError, SettingsError
 from scoring.model_manager import ModelManager, UpdateFinder, other_table
 from scoring.model_source import ModelSource
 from scoring.pipeline import Model
@@ -86,11 +87,8 @@ class ScoringApp(faust.App):
     async def on_first_start(self) -> None:
         """Open the telemetry port before connecting to the broker. Raises DependencyError if the port is in use."""
         host, port = self.telemetry.host, self.telemetry.port
-        try:
+        with port_of("HEARTSTREAM_TELEMETRY__PORT", host, port):
             self._telemetry_server = TelemetryServer(host, port, self.health)
-        except OSError as error:
-            address = f"{host}:{port} (HEARTSTREAM_TELEMETRY__PORT)"
-            raise DependencyError(f"cannot listen at {address}: {error.strerror}") from error
         self.heartbeat.start()
         for each in self.background:
             each.start()

@@ -15,8 +15,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from runtime.http import fetch
+from runtime.http import fetch, without_password
 from runtime.settings import SchemaRegistry as Settings
+from runtime.waiting import waiting_for
 from schemas.errors import DependencyError, SettingsError
 
 _MEDIA_TYPE: Final = "application/vnd.schemaregistry.v1+json"
@@ -64,8 +65,9 @@ class SchemaRegistry:
         """Return the ID of a subject's JSON Schema, registering it if necessary. Raises DependencyError."""
         body = msgspec.json.encode({"schema": schema, "schemaType": "JSON"})
         path = f"/subjects/{quote(subject, safe='')}"
-        # A lookup does not need write permission.
-        found = self._request(path, _Numbered, body) or self._request(f"{path}/versions", _Numbered, body)
+        with waiting_for(f"the schema registry at {without_password(self._url)}"):
+            # A lookup does not need write permission.
+            found = self._request(path, _Numbered, body) or self._request(f"{path}/versions", _Numbered, body)
         if found is None:
             raise DependencyError("the schema registry accepts no schema at its URL: check its path")
         return found.id
@@ -94,8 +96,9 @@ class SchemaRegistry:
                 if refusal.code < _SERVER_ERROR:
                     break
             except OSError as failure:
-                reason = type(failure).__name__
+                reason = str(getattr(failure, "reason", failure)) or type(failure).__name__
             except (msgspec.MsgspecError, UnicodeDecodeError):
-                reason = "its response is invalid"
+                reason = "the response is not that of a schema registry"
                 break
-        raise DependencyError(f"the schema registry request failed: {reason}")
+        place = f"{without_password(self._url)} (HEARTSTREAM_SCHEMA_REGISTRY__URL)"
+        raise DependencyError(f"the schema registry at {place} does not do its part: {reason}")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 from heartstream.cli.configuration import load_settings
 from heartstream.cli.options import Flag
-from heartstream.terminal.exit_codes import UNAVAILABLE, errors_to_exit_codes
+from heartstream.terminal.exit_codes import errors_to_exit_codes
 
 
 def gateway(*, show_config: Flag = False) -> None:
@@ -26,8 +24,4 @@ def gateway(*, show_config: Flag = False) -> None:
         settings = load_settings(show_config=show_config)
         from api.main import run  # noqa: PLC0415  # --help should not wait for aiohttp and numpy
 
-        try:
-            run(settings)
-        except OSError as error:
-            sys.stderr.write(f"heartstream: cannot listen: {error.strerror}\n")
-            raise SystemExit(UNAVAILABLE) from error
+        run(settings)

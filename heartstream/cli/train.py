@@ -78,7 +78,7 @@ def train(  # noqa: PLR0913  # an option each
             from training.tracking.mlflow_run import track  # noqa: PLC0415  # the same
             from training.tracking.mlflow_store import MlflowStore  # noqa: PLC0415  # as below
         if tracking:
-            MlflowStore.at(mlflow_dir)  # fail now, not after minutes of training
+            MlflowStore.at(mlflow_dir).check_server()  # fail now, not after minutes of training
         own = None
         if data is not None:
             feature_table = UCI_HEART if table is None else read_table_file(table)

@@ -6,7 +6,7 @@ import time
 from types import TracebackType
 from typing import Final, Self
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
@@ -25,7 +25,9 @@ class LiveView:
 
     def __init__(self) -> None:
         self._console = Console()
-        self._live = Live(console=self._console, refresh_per_second=10)
+        self._shown: RenderableType | None = None
+        self._printed_at = time.monotonic()
+        self._live = Live(console=self._console, refresh_per_second=10, get_renderable=self._now)
         self._rates = Rates()
 
     def __enter__(self) -> Self:
@@ -39,14 +41,20 @@ class LiveView:
         """Stop drawing."""
         self._live.stop()
 
+    def _now(self) -> RenderableType:
+        """Return the panel, or, before there is one, for how many seconds the last line has been true."""
+        seconds = time.monotonic() - self._printed_at
+        return self._shown or Text(f"{seconds:.0f} s" if seconds >= 1 else "", style="dim")
+
     def print_line(self, line: str) -> None:
         """Print a line above the panel."""
+        self._printed_at = time.monotonic()
         # Without line breaks of its own: lines are pasted into other terminals.
         self._live.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def update(self, reconciliation: Reconciliation) -> None:
         """Redraw the panel."""
-        self._live.update(render(reconciliation, self._rates))
+        self._shown = render(reconciliation, self._rates)
 
 
 def render(reconciliation: Reconciliation, rates: Rates) -> Group:

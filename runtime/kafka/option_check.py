@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
@@ -11,19 +12,22 @@ from runtime.kafka.config import OWN_OPTIONS, consumer_config, producer_config
 from runtime.settings import Settings
 from schemas.errors import SettingsError
 
+_QUIET: Final = {"log_level": 2}
+"""A client that is only tried may fail to connect meanwhile: the one that is used reports it."""
+
 
 def option_problems(settings: Settings) -> tuple[str, ...]:
     """Return the problems of the user's client options, one line each, as reported by librdkafka."""
     options = settings.kafka.options
     problems = [f"Kafka option {name} cannot be changed" for name in sorted(OWN_OPTIONS & options.keys())]
     for name, text in sorted(options.items()):
-        alone = {"group.id": "check", "log_level": 2, name: text}
+        alone = {"group.id": "check", **_QUIET, name: text}
         complaint = _complaint(partial(_try_consumer, alone))
         if complaint is not None and not complaint.startswith("Failed to create"):
             problems.append(f"Kafka option {name}: {complaint.replace(text, '(value)')}")
     if not problems:
-        together = _complaint(partial(_try_consumer, consumer_config(settings)))
-        together = together or _complaint(lambda: Producer(producer_config(settings)))
+        together = _complaint(partial(_try_consumer, {**consumer_config(settings), **_QUIET}))
+        together = together or _complaint(lambda: Producer({**producer_config(settings), **_QUIET}))
         problems += [f"Kafka options: {together}"] if together else []
     return tuple(problems)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +12,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from runtime.kafka.config import standalone_consumer_config
 from runtime.kafka.option_check import check_options
+from runtime.kafka.unreachable import no_broker
 from runtime.settings import Settings
+from runtime.waiting import waiting_for
 from schemas.errors import DependencyError
 from schemas.records import Source
 
@@ -58,7 +59,6 @@ class Reader:
     def __init__(self, servers: str, config: Mapping[str, object]) -> None:
         self._servers = servers
         self._problem = ""
-        self._is_waiting = False
         self._client = Consumer({**config, "error_cb": self._record_problem})
 
     @classmethod
@@ -95,17 +95,15 @@ class Reader:
         return sorted(found.partitions)
 
     def _described(self, topic: str) -> Any:
-        """Request in steps: waiting is reported within two seconds, and Ctrl-C works between them."""
-        for seconds in _STEPS_SECONDS:
-            try:
-                return self._client.list_topics(topic, timeout=seconds).topics[topic]
-            except KafkaException as failure:
-                if failure.args[0].code() not in _UNREACHABLE:
-                    raise
-                if not self._is_waiting:
-                    sys.stderr.write(f"heartstream: waiting for a broker at {self._servers}\n")
-                self._is_waiting = True
-        return self._client.list_topics(topic, timeout=_STEPS_SECONDS[-1]).topics[topic]
+        """Request in steps: Ctrl-C works between them."""
+        with waiting_for(f"a broker at {self._servers}"):
+            for seconds in _STEPS_SECONDS:
+                try:
+                    return self._client.list_topics(topic, timeout=seconds).topics[topic]
+                except KafkaException as failure:
+                    if failure.args[0].code() not in _UNREACHABLE:
+                        raise
+            return self._client.list_topics(topic, timeout=_STEPS_SECONDS[-1]).topics[topic]
 
     def _range(self, topic: str, number: int) -> OffsetRange:
         partition = TopicPartition(topic, number)
@@ -237,6 +235,7 @@ class Reader:
             case KafkaError.UNKNOWN_TOPIC_OR_PART | KafkaError._UNKNOWN_TOPIC:  # noqa: SLF001  # so named
                 raise AbsentTopicError(f"there is no topic {topic} at {self._servers}")
             case code if code in _UNREACHABLE:
-                raise DependencyError(self._with_problem(f"no broker answers at {self._servers}"))
+                self._client.poll(0)  # to be told the problem
+                raise no_broker(self._servers, self._problem)
             case _:
                 raise DependencyError(f"{topic}: {error.name()}: {error.str()}")

@@ -6,21 +6,27 @@ The same is set globally while MLflow is used: parts of it, such as `models:/` U
 from __future__ import annotations
 
 import os
+import ssl
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
+from urllib.error import HTTPError
 
 import msgspec
 
 from runtime.files import locked
-from runtime.http import without_password
+from runtime.http import fetch, without_password
+from runtime.waiting import waiting_for
 from schemas.errors import DependencyError, SettingsError
 
 VARIABLE: Final = "MLFLOW_TRACKING_URI"
 _FILE: Final = "mlflow.db"
+_ANSWER_SECONDS: Final = 10.0
+_LARGEST_PAGE: Final = 10_000_000
+_SERVER_ERROR: Final = 500
 _QUIET: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_CONFIGURE_LOGGING": "false",
@@ -58,12 +64,30 @@ class MlflowStore(msgspec.Struct, frozen=True):
         """The artifact location of a new experiment; None for the store's default."""
         return None if self.folder is None else (self.folder / "artifacts").as_uri()
 
+    def check_server(self) -> None:
+        """Raise DependencyError if a server is named and does not answer: MLflow retries for minutes, in silence."""
+        if not self.uri.startswith(("http://", "https://")):
+            return
+        try:
+            with waiting_for(f"MLflow at {self.shown}"):
+                fetch(f"{self.shown.rstrip('/')}/health", seconds=_ANSWER_SECONDS, largest=_LARGEST_PAGE)
+        except OSError as error:
+            if isinstance(error, HTTPError):
+                error.close()
+                if error.code < _SERVER_ERROR:
+                    return
+            reason = error if isinstance(error, HTTPError) else getattr(error, "reason", error)
+            if not isinstance(reason, ssl.SSLError):  # MLflow has its own settings for certificates
+                problem = f"MLflow at {self.shown} does not answer ({reason}): start it, or set {VARIABLE} to another"
+                raise DependencyError(problem) from error
+
     @contextmanager
     def in_use(self, *, create: bool = False) -> Iterator[None]:
         """Make this the default store of MLflow's clients, and raise its failures as DependencyError.
 
         A missing store in a folder is created with `create`, otherwise it is an error.
         """
+        self.check_server()
         exists = self.folder is None or (self.folder / _FILE).exists()
         if not (exists or create):
             raise DependencyError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -122,7 +123,46 @@ def test_a_wait_for_a_broker_is_reported_at_its_start(words: Sequence[object], m
     assert process.stderr is not None
     assert process.stderr.readline() == f"heartstream: waiting for a broker at {NO_BROKER}\n"
     assert process.poll() is None
-    assert ended(process) == (UNAVAILABLE, f"heartstream: no broker answers at {NO_BROKER}\n")
+    code, told = ended(process)
+    assert (code, len(told.splitlines())) == (UNAVAILABLE, 1)
+    assert told.startswith(f"heartstream: no broker answers at {NO_BROKER} (Connect to ipv4#{NO_BROKER} failed: ")
+    assert told.endswith("or name another in HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS\n")
+
+
+NOBODY = f"http://{NO_BROKER}"
+ABSENT = [
+    (("gateway",), "HEARTSTREAM_GATEWAY__PORT", "PORT"),
+    (("gateway",), "HEARTSTREAM_GATEWAY__METRICS_PORT", "PORT"),
+    (("worker",), "HEARTSTREAM_SCHEMA_REGISTRY__URL", NOBODY),
+    (("train", "--quick"), "MLFLOW_TRACKING_URI", NOBODY),
+    (("model", "promote", "models:/risk@champion"), "MLFLOW_TRACKING_URI", NOBODY),
+    (
+        ("model", "import", "models:/risk/1", "-o", "new", "--data", LABELLED, "--trusted-source", "us"),
+        "MLFLOW_TRACKING_URI",
+        NOBODY,
+    ),
+    (("demo", "--broker", "docker"), "DOCKER_HOST", "unix:///none/docker.sock"),
+]
+"""Commands, a setting, and a value at which nothing answers; PORT is one that is taken."""
+
+
+@pytest.mark.parametrize(("words", "setting", "text"), ABSENT, ids=str)
+def test_what_does_not_answer_is_named(
+    words: Sequence[object], setting: str, text: str, model_dir: Path, tmp_path: Path
+) -> None:
+    """The last line has the setting, or the command that tells more; training does not begin."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = {
+            "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": NO_BROKER,
+            "HEARTSTREAM_MODEL__PATH": str(model_dir),
+            "HEARTSTREAM_SCHEMA_REGISTRY__ENCODE_SCORES": str("registry" in setting.lower()).lower(),
+            setting: text.replace("PORT", str(taken.getsockname()[1])),
+        }
+        code, told = ended(started(tmp_path, words, **settings))
+    line = told.splitlines()[-1]
+    mended_by = "docker pull" if setting == "DOCKER_HOST" else setting
+    assert (code, line.startswith("heartstream: "), mended_by in line) == (UNAVAILABLE, True, True)
+    assert list(tmp_path.iterdir()) in ([], [tmp_path / "models"])
 
 
 @pytest.mark.parametrize("words", [("topics",), ("dlq", "list"), ("verify",)], ids=" ".join)

@@ -1,0 +1,14 @@
+"""The error of a command that no broker answers."""
+
+from __future__ import annotations
+
+from schemas.errors import DependencyError
+
+
+def no_broker(servers: str, problem: str = "") -> DependencyError:
+    """Return the error: why, as the client last told it, and which setting names the broker."""
+    reason = problem.rpartition("/bootstrap: ")[2].partition(" (after ")[0]
+    because = f" ({reason})" if reason else ""
+    return DependencyError(
+        f"no broker answers at {servers}{because}: start it, or name another in HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS"
+    )
