@@ -3,23 +3,23 @@
 `__all__` and `heartstream.spark.score` are public: docs/python.md. Everything else, here and in the other packages of
 this distribution, is private and may change in any release.
 
-Names that need NumPy and an inference engine are imported on first use: a consumer that decodes scores loads neither.
+Names are imported on first use: a consumer that decodes scores loads neither NumPy nor an inference engine, and the
+command handles Ctrl-C before anything else is imported.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
-from heartstream.decoding import decode_dead_letter, decode_score, encode_score
-from schemas.deduplication import RepeatFilter
-from schemas.errors import ArtifactError, DataError, DecodeError, HeartstreamError, SettingsError, ValidationIssue
-from schemas.records import DeadLetter, Details, ModelRef, PatientRecord, Reason, Score, ScoreWarning, Source
-from schemas.topics import DEAD_LETTER_HEADER
-
+TYPE_CHECKING = False  # as type checkers know it, without importing typing
 if TYPE_CHECKING:
     from heartstream import spark as spark  # this form makes it public to type checkers
+    from heartstream.decoding import decode_dead_letter, decode_score, encode_score
     from heartstream.inference import Model, Rejection, Results, load_model
+    from schemas.deduplication import RepeatFilter
+    from schemas.errors import ArtifactError, DataError, DecodeError, HeartstreamError, SettingsError, ValidationIssue
+    from schemas.records import DeadLetter, Details, ModelRef, PatientRecord, Reason, Score, ScoreWarning, Source
+    from schemas.topics import DEAD_LETTER_HEADER
 
 __all__ = [
     "DEAD_LETTER_HEADER",
@@ -47,14 +47,40 @@ __all__ = [
     "load_model",
 ]
 
+_LIGHT = {
+    "heartstream.decoding": ("decode_dead_letter", "decode_score", "encode_score"),
+    "schemas.deduplication": ("RepeatFilter",),
+    "schemas.errors": (
+        "ArtifactError",
+        "DataError",
+        "DecodeError",
+        "HeartstreamError",
+        "SettingsError",
+        "ValidationIssue",
+    ),
+    "schemas.records": (
+        "DeadLetter",
+        "Details",
+        "ModelRef",
+        "PatientRecord",
+        "Reason",
+        "Score",
+        "ScoreWarning",
+        "Source",
+    ),
+    "schemas.topics": ("DEAD_LETTER_HEADER",),
+}
+"""Where the names are that need no NumPy; the others are in `heartstream.inference`."""
+
 if not TYPE_CHECKING:  # A type checker would accept any name.
 
     def __getattr__(name: str) -> object:
-        """Import heavy modules on first use."""
+        """Import a name on first use."""
         if name == "spark":  # Not in __all__: `import *` must not need the extra.
             return import_module("heartstream.spark")
         if name in __all__:
-            found = globals()[name] = getattr(import_module("heartstream.inference"), name)
+            module = next((module for module, names in _LIGHT.items() if name in names), "heartstream.inference")
+            found = globals()[name] = getattr(import_module(module), name)
             return found
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

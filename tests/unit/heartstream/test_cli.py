@@ -33,6 +33,14 @@ def test_ctrl_c_while_modules_are_imported_is_one_line() -> None:
     assert (done.returncode, done.stderr) == (130, "\nheartstream: interrupted\n")
 
 
+def test_nothing_is_imported_before_ctrl_c_is_handled() -> None:
+    """What Python does at its own start is all that can be interrupted with a stack trace."""
+    program = "import sys; before = set(sys.modules); import heartstream.__main__; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    foreign = {name for name in done.stdout.split() if name.partition(".")[0] not in sys.stdlib_module_names}
+    assert foreign == {"heartstream", "heartstream.__main__"}
+
+
 def test_a_serving_image_knows_its_commands_without_training() -> None:
     """Help and unknown commands do not import `training`, which serving images do not contain."""
     for words, code in ((["nonsense"], 2), (["--help"], 0), (["data", "--help"], 0)):
