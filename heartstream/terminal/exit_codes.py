@@ -44,6 +44,10 @@ def errors_to_exit_codes() -> Iterator[None]:
     except BrokenPipeError:
         _discard_output()
         raise SystemExit(BROKEN_PIPE) from None
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # Rich exits with 1
+            raise SystemExit(BROKEN_PIPE) from None
+        raise
     except OSError as error:
         _discard_output()
         place = "" if error.filename is None else f"{error.filename}: "

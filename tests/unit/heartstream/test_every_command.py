@@ -202,6 +202,7 @@ def test_ctrl_c_ends_long_work(words: Sequence[object], moment: str, tmp_path: P
 @pytest.mark.parametrize(
     "words",
     [
+        ("--help",),
         ("explain", EXAMPLE),
         ("drift", LABELLED, "--json"),
         ("data", "patients"),
