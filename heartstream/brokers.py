@@ -71,7 +71,7 @@ def _docker_broker(port: int) -> Iterator[str]:
     logging.getLogger("testcontainers").setLevel(logging.WARNING)
     if not docker_is_usable():
         raise DependencyError(
-            f"no Docker engine answers, or it has no {IMAGE}: `docker pull {IMAGE}` tells why; "
+            f"no Docker engine answers, or it has no {IMAGE}: `docker pull {IMAGE}` shows why; "
             "--broker embedded needs no Docker"
         )
     container = DockerContainer(IMAGE).with_bind_ports(port, port)

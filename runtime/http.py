@@ -46,6 +46,12 @@ def fetch(
     return content
 
 
+def reason_of(error: OSError) -> str:
+    """Return in a few words why `fetch` failed."""
+    cause = getattr(error, "reason", error)
+    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+
+
 def without_password(uri: str) -> str:
     """Return a URI without user and password, safe to print."""
     parts = urlsplit(uri)

@@ -1,4 +1,4 @@
-"""Tells on standard error what a command waits for."""
+"""Shows on standard error what a command waits for."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _SILENT_SECONDS: Final = 1.5
 
 @contextmanager
 def waiting_for(what: str, silent_seconds: float = _SILENT_SECONDS) -> Iterator[None]:
-    """Tell on standard error what the block waits for, after `silent_seconds`: a terminal counts the seconds."""
+    """Show on standard error what the block waits for, after `silent_seconds`: a terminal counts the seconds."""
     done = threading.Event()
-    teller = threading.Thread(target=_tell, args=(f"heartstream: waiting for {what}", silent_seconds, done))
-    teller.daemon = True
-    teller.start()
+    thread = threading.Thread(target=_show, args=(f"heartstream: waiting for {what}", silent_seconds, done))
+    thread.daemon = True
+    thread.start()
     try:
         yield
     finally:
         done.set()
-        teller.join()
+        thread.join()
 
 
-def _tell(line: str, silent_seconds: float, done: threading.Event) -> None:
+def _show(line: str, silent_seconds: float, done: threading.Event) -> None:
     started, stream = time.monotonic(), sys.stderr
     if done.wait(silent_seconds):
         return

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from runtime.http import fetch, without_password
+from runtime.http import fetch, reason_of, without_password
 from runtime.settings import SchemaRegistry as Settings
 from runtime.waiting import waiting_for
 from schemas.errors import DependencyError, SettingsError
@@ -96,7 +96,7 @@ class SchemaRegistry:
                 if refusal.code < _SERVER_ERROR:
                     break
             except OSError as failure:
-                reason = str(getattr(failure, "reason", failure)) or type(failure).__name__
+                reason = reason_of(failure)
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 reason = "the response is not that of a schema registry"
                 break

@@ -235,7 +235,7 @@ class Reader:
             case KafkaError.UNKNOWN_TOPIC_OR_PART | KafkaError._UNKNOWN_TOPIC:  # noqa: SLF001  # so named
                 raise AbsentTopicError(f"there is no topic {topic} at {self._servers}")
             case code if code in _UNREACHABLE:
-                self._client.poll(0)  # to be told the problem
+                self._client.poll(0)  # calls _record_problem
                 raise no_broker(self._servers, self._problem)
             case _:
                 raise DependencyError(f"{topic}: {error.name()}: {error.str()}")

@@ -6,7 +6,7 @@ from schemas.errors import DependencyError
 
 
 def no_broker(servers: str, problem: str = "") -> DependencyError:
-    """Return the error: why, as the client last told it, and which setting names the broker."""
+    """Return the error, with the client's last problem and the setting that names the broker."""
     reason = problem.rpartition("/bootstrap: ")[2].partition(" (after ")[0]
     because = f" ({reason})" if reason else ""
     return DependencyError(

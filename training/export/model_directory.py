@@ -5,6 +5,7 @@ It contains no time, path, random name or thread count. `scoring.model_artifact`
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -122,7 +123,13 @@ def verify_files(contents: Mapping[str, bytes], made: str) -> VerifiedModel:
 
 
 def refuse_foreign_folder(folder: Path) -> None:
-    """Raise SettingsError if `folder` holds something other than a model, as writing deletes its content."""
+    """Raise SettingsError if `folder` holds something other than a model, as writing deletes its content.
+
+    Also if its parent is a file or not writable: known now, not after minutes of training.
+    """
+    parent = next(each for each in folder.resolve().parents if each.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise SettingsError((f"cannot write the model directory {folder}: {parent} is not a writable folder",))
     if not folder.exists() or (folder / MANIFEST_FILE).is_file():
         return
     if not folder.is_dir():

@@ -18,7 +18,7 @@ from urllib.error import HTTPError
 import msgspec
 
 from runtime.files import locked
-from runtime.http import fetch, without_password
+from runtime.http import fetch, reason_of, without_password
 from runtime.waiting import waiting_for
 from schemas.errors import DependencyError, SettingsError
 
@@ -76,10 +76,10 @@ class MlflowStore(msgspec.Struct, frozen=True):
                 error.close()
                 if error.code < _SERVER_ERROR:
                     return
-            reason = error if isinstance(error, HTTPError) else getattr(error, "reason", error)
-            if not isinstance(reason, ssl.SSLError):  # MLflow has its own settings for certificates
-                problem = f"MLflow at {self.shown} does not answer ({reason}): start it, or set {VARIABLE} to another"
-                raise DependencyError(problem) from error
+            # MLflow has its own settings for certificates.
+            if not isinstance(getattr(error, "reason", error), ssl.SSLError):
+                because = f"({reason_of(error)}): start it, or set {VARIABLE} to another"
+                raise DependencyError(f"MLflow at {self.shown} does not answer {because}") from error
 
     @contextmanager
     def in_use(self, *, create: bool = False) -> Iterator[None]:

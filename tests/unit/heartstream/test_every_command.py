@@ -150,7 +150,7 @@ ABSENT = [
 def test_what_does_not_answer_is_named(
     words: Sequence[object], setting: str, text: str, model_dir: Path, tmp_path: Path
 ) -> None:
-    """The last line has the setting, or the command that tells more; training does not begin."""
+    """The last line has the setting, or the command that shows more; training does not begin."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = {
             "HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS": NO_BROKER,

@@ -1,4 +1,4 @@
-"""Telling what a command waits for."""
+"""What a command waits for."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Stream:
     ],
     ids=["terminal", "live view", "pipe"],
 )
-def test_a_wait_is_told(monkeypatch: pytest.MonkeyPatch, expected: str, *, terminal: bool, own: bool) -> None:
+def test_a_wait_is_shown(monkeypatch: pytest.MonkeyPatch, expected: str, *, terminal: bool, own: bool) -> None:
     """A terminal counts, and the line is erased in the end; elsewhere, and above a live view, it is one line."""
     stream = Stream(terminal=terminal)
     monkeypatch.setattr(sys, "stderr", stream)
@@ -46,7 +46,7 @@ def test_a_wait_is_told(monkeypatch: pytest.MonkeyPatch, expected: str, *, termi
     assert stream.text == expected
 
 
-def test_a_short_wait_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_short_wait_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
     """Most brokers answer at once."""
     with waiting_for("a friend", silent_seconds=60):
         pass

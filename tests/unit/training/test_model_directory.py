@@ -132,6 +132,15 @@ def test_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
         check_request(TrainingRequest(path, model_version="1"))
 
 
+def test_folder_that_cannot_be_made_is_refused_before_training(tmp_path: Path) -> None:
+    """A folder of folders that do not exist yet can be made, one below a file cannot."""
+    (tmp_path / "file").write_text("x", "utf-8")
+    check_request(TrainingRequest(tmp_path / "new" / "model", model_version="1"))
+    with pytest.raises(SettingsError, match=r"file is not a writable folder"):
+        check_request(TrainingRequest(tmp_path / "file" / "model", model_version="1"))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_refused_data_leaves_the_old_model(report: TrainingResult, tmp_path: Path) -> None:
     """A failed run leaves every file of the model directory unchanged."""
     before = {path.name: path.read_bytes() for path in report.folder.iterdir()}
