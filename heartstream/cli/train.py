@@ -45,8 +45,9 @@ def train(  # noqa: PLR0913  # an option each
 
     Example: heartstream train --data own.csv --table own.toml --outcome died --site hospital --no-tracking
 
-    Exit codes: 0 trained; 65 data refused, or an implausibly good result; 69 data not readable, or MLflow failed to
-    record the run (the model is written); 78 invalid settings; 130 interrupted (existing files are kept).
+    Exit codes: 0 trained; 65 data refused, or an implausibly good result; 69 data not readable, MLflow does not
+    answer, or it failed to record the run (the model is written); 78 invalid settings; 130 interrupted (existing files
+    are kept).
 
     Args:
         output: The model directory.

@@ -16,7 +16,7 @@ def worker(*, show_config: Flag = False) -> None:
     Example: HEARTSTREAM_KAFKA__BOOTSTRAP_SERVERS=localhost:9092 heartstream worker
 
     Exit codes: 0 stopped; 1 failed while running (uncommitted records are read again); 65 model refused;
-    69 telemetry port unavailable; 78 invalid settings.
+    69 telemetry port or schema registry unavailable; 78 invalid settings.
 
     Args:
         show_config: Print all settings, with secrets redacted, and exit.
