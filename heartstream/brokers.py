@@ -19,7 +19,7 @@ from runtime.kafka.config import admin_config
 from runtime.kafka.unreachable import no_broker
 from runtime.ports import free_port
 from runtime.settings import Kafka, Settings
-from runtime.waiting import waiting_for
+from runtime.waiting import SILENT_SECONDS, waiting_for
 from schemas.errors import DependencyError
 from schemas.extras import install_command
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 IMAGE: Final = "apache/kafka:4.1.0"
 _READY_SECONDS: Final = 90.0
-_SILENT_SECONDS: Final = 10.0
+_START_SECONDS: Final = 10.0
 """Longer than the start of a broker takes."""
 _PULL_SECONDS: Final = 300
 
@@ -46,7 +46,7 @@ def running_broker(kind: Kind, given: str | None = None, port: int | None = None
         case "given":
             if given is None:
                 raise DependencyError("no broker is given")
-            await_broker(given, silent_seconds=0)
+            await_broker(given)
             yield given
         case "docker":
             with _docker_broker(port or free_port()) as address:
@@ -57,7 +57,7 @@ def running_broker(kind: Kind, given: str | None = None, port: int | None = None
 
             settings = Settings.from_mapping(os.environ)
             with running_kafka(install(settings.embedded_kafka.maven_repository), port) as server:
-                await_broker(server.address)
+                await_broker(server.address, silent_seconds=_START_SECONDS)
                 yield server.address
 
 
@@ -83,7 +83,7 @@ def _docker_broker(port: int) -> Iterator[str]:
         raise DependencyError(f"cannot run {IMAGE} in a container ({type(error).__name__})") from error
     try:
         address = f"localhost:{port}"
-        await_broker(address)
+        await_broker(address, silent_seconds=_START_SECONDS)
         yield address
     finally:
         container.stop()
@@ -158,7 +158,7 @@ def _has_image(client: DockerClient, name: str) -> bool:
 
 
 def await_broker(
-    address: str, options: Mapping[str, str] | None = None, silent_seconds: float = _SILENT_SECONDS
+    address: str, options: Mapping[str, str] | None = None, silent_seconds: float = SILENT_SECONDS
 ) -> None:
     """Wait until a broker answers; print that after `silent_seconds`. Raises DependencyError after 90 seconds."""
     problems: list[str] = []

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-_SILENT_SECONDS: Final = 1.5
+SILENT_SECONDS: Final = 1.5
 
 
 @contextmanager
-def waiting_for(what: str, silent_seconds: float = _SILENT_SECONDS) -> Iterator[None]:
+def waiting_for(what: str, silent_seconds: float = SILENT_SECONDS) -> Iterator[None]:
     """Show on standard error what the block waits for, after `silent_seconds`: a terminal counts the seconds."""
     done = threading.Event()
     thread = threading.Thread(target=_show, args=(f"heartstream: waiting for {what}", silent_seconds, done))

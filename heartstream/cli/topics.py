@@ -31,7 +31,7 @@ def topics(*others: str, partitions: Count = 8) -> None:
         if problems := tuple(f"{other!r} {problem}" for other in others if (problem := name_problem(other))):
             raise SettingsError(problems)
         kafka, names = settings.kafka, settings.topics
-        await_broker(kafka.bootstrap_servers, kafka.options, silent_seconds=0)
+        await_broker(kafka.bootstrap_servers, kafka.options)
         ours = (names.patients, names.scores, names.dead_letters, names.outcomes, names.shadow)
         wanted = tuple(dict.fromkeys((*ours, *others)))
         create_topics(kafka.bootstrap_servers, wanted, partitions, kafka.options)
