@@ -2,7 +2,7 @@
 
     heartstream train --output model && python docs/pictures/make_page.py model
     heartstream train --data flchain.csv --table tests/tables/flchain.toml --output own
-    python docs/pictures/make_page.py own
+    python docs/pictures/make_page.py own      # remake.py --only own does both
 
 Writes page-score.png, page-fhir.png, page-live.png and page-model.png; of a model of another feature table,
 page-own-data.png; with --fhir-only, page-fhir.png alone, for which no broker is needed. Needs

@@ -42,6 +42,8 @@ STEPS: Final[Mapping[str, tuple[Sequence[str], Sequence[str]]]] = {
     "dashboard": (("docker", "prometheus"), ("docs/pictures/make_dashboard.py", "MODEL")),
 }
 """Each step's needed commands, and its script with arguments."""
+_OPTIONS: Final = {"pages": "--tehran", "own": "--flchain"}
+"""Steps that need the patients of a cohort, and the option that names them."""
 
 
 def trained(folder: Path) -> tuple[Path, Path]:
@@ -86,8 +88,16 @@ def renew_pages(model: Path, folder: Path, tehran: Path) -> None:
     run("-m", "training.report.docs_pages", str(model), "--external", str(results))
 
 
-def remake(names: Sequence[str], folder: Path, given: Path | None, tehran: Path | None) -> list[str]:
-    """Do the steps; return what was skipped, and why."""
+def renew_own_page(folder: Path, flchain: Path) -> None:
+    """Take the picture of docs/own-data.md: the page of the free light chain cohort."""
+    table, model = "tests/tables/flchain.toml", str(folder / "flchain")
+    options = ("--table", table, "--output", model, "--quick", "--no-tracking")
+    run("-m", "heartstream", "train", "--data", str(flchain), *options)
+    run("docs/pictures/make_page.py", model)
+
+
+def remake(names: Sequence[str], folder: Path, given: Path | None, cohorts: Mapping[str, Path | None]) -> list[str]:
+    """Do the steps, those of a cohort with its patients; return what was skipped, and why."""
     model, mlflow = (given.resolve(), None) if given else trained(folder)
     skipped = []
     for name in names:
@@ -95,12 +105,15 @@ def remake(names: Sequence[str], folder: Path, given: Path | None, tehran: Path 
         missing = [each for each in needs if shutil.which(each) is None]
         if "MLFLOW" in arguments and mlflow is None:
             missing.append("a training of its own, without --model")
-        if name == "pages" and tehran is None:
-            missing.append("--tehran")
+        cohort = cohorts.get(name)
+        if name in cohorts and cohort is None:
+            missing.append(_OPTIONS[name])
         if missing:
             skipped.append(f"{name}: needs {', '.join(missing)}")
-        elif name == "pages" and tehran:
-            renew_pages(model, folder, tehran)
+        elif name == "pages" and cohort:
+            renew_pages(model, folder, cohort)
+        elif name == "own" and cohort:
+            renew_own_page(folder, cohort)
         elif name == "outputs":
             renew_outputs(model)
         else:
@@ -113,14 +126,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="a directory of a full training (default: trains one)")
     parser.add_argument("--tehran", metavar="CSV", type=Path, help="the patients of docs/adapt.md, for the step pages")
-    everything = ("pages", "outputs", *STEPS)
+    parser.add_argument("--flchain", metavar="CSV", type=Path, help="those of docs/own-data.md, for the step own")
+    everything = (*_OPTIONS, "outputs", *STEPS)
     parser.add_argument("--only", metavar="STEPS", help=f"with commas, of: {', '.join(everything)}")
     asked = parser.parse_args()
     names = asked.only.split(",") if asked.only else everything
     if unknown := set(names) - set(everything):
         parser.error(f"no such step: {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as folder:
-        skipped = remake(names, Path(folder), asked.model, asked.tehran)
+        skipped = remake(names, Path(folder), asked.model, {"pages": asked.tehran, "own": asked.flchain})
     sys.stdout.write("".join(f"skipped {each}\n" for each in skipped))
     compare = ["git", "diff", "--stat", "--exit-code", "--", "*.md"]
     changed = subprocess.run(compare, cwd=ROOT, check=False).returncode  # noqa: S603  # git
