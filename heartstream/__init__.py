@@ -47,30 +47,15 @@ __all__ = [
     "load_model",
 ]
 
-_LIGHT = {
-    "heartstream.decoding": ("decode_dead_letter", "decode_score", "encode_score"),
-    "schemas.deduplication": ("RepeatFilter",),
-    "schemas.errors": (
-        "ArtifactError",
-        "DataError",
-        "DecodeError",
-        "HeartstreamError",
-        "SettingsError",
-        "ValidationIssue",
-    ),
-    "schemas.records": (
-        "DeadLetter",
-        "Details",
-        "ModelRef",
-        "PatientRecord",
-        "Reason",
-        "Score",
-        "ScoreWarning",
-        "Source",
-    ),
-    "schemas.topics": ("DEAD_LETTER_HEADER",),
-}
-"""Where the names are that need no NumPy; the others are in `heartstream.inference`."""
+_MODULES = (
+    "heartstream.decoding",
+    "schemas.deduplication",
+    "schemas.errors",
+    "schemas.records",
+    "schemas.topics",
+    "heartstream.inference",
+)
+"""Where the names are; only the last one imports NumPy and an inference engine."""
 
 if not TYPE_CHECKING:  # A type checker would accept any name.
 
@@ -79,8 +64,8 @@ if not TYPE_CHECKING:  # A type checker would accept any name.
         if name == "spark":  # Not in __all__: `import *` must not need the extra.
             return import_module("heartstream.spark")
         if name in __all__:
-            module = next((module for module, names in _LIGHT.items() if name in names), "heartstream.inference")
-            found = globals()[name] = getattr(import_module(module), name)
+            module = next(module for module in map(import_module, _MODULES) if hasattr(module, name))
+            found = globals()[name] = getattr(module, name)
             return found
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
