@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pickle
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import cast
 
 import pytest
 
+from runtime.files import locked
 from training.pipeline import TrainingRequest, TrainingResult, train
 
 
@@ -21,8 +21,7 @@ def trained_once(
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder / "lock"):
         if not (folder / "report").exists():
             (folder / "report").write_bytes(pickle.dumps(train(request_in(folder))))
     return folder
