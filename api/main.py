@@ -12,7 +12,7 @@ from aiohttp import web
 
 from api.bootstrap import create_application, new_authenticator, new_tls
 from api.graceful_shutdown import GracefulShutdown
-from api.server import GatewayRunner
+from api.server import GatewayRunner, close_listener
 from runtime import events, logs
 from runtime.gc_tuning import tune_gc
 from runtime.health import TelemetryServer
@@ -85,7 +85,7 @@ async def _serve(
     await stopping.wait()
     shutdown.begin()
     await asyncio.sleep(settings.shutdown_delay_seconds)
-    await site.stop()
+    await close_listener(site)
     # Once it cleans up, aiohttp drops what arrives: all bodies must be complete before.
     await shutdown.drained(settings.drain_seconds)
     await runner.cleanup()

@@ -83,3 +83,17 @@ class GatewayRunner(web.AppRunner):
             loop=default._loop,  # noqa: SLF001
             **default._kwargs,  # noqa: SLF001
         )
+
+
+async def close_listener(site: web.TCPSite) -> None:
+    """Stop accepting connections; those already accepted are served.
+
+    asyncio forgets a connection that it accepts in the same turn of the event loop in which its server is closed: it
+    neither reads nor closes it, and the client waits until the process ends.
+    """
+    loop = asyncio.get_running_loop()
+    for listening in getattr(site._server, "sockets", ()):  # noqa: SLF001  # aiohttp cannot pause a site
+        loop.remove_reader(listening.fileno())
+    # A connection accepted in this turn gets its transport in the next one.
+    await asyncio.sleep(0)
+    await site.stop()
