@@ -15,7 +15,8 @@ export function converted(field, value, factor) {
   return field.whole ? rounded(value * factor) : Number((value * factor).toFixed(DECIMALS));
 }
 
-const expressed = (field, value, factor) => Number((value / factor).toPrecision(field.whole ? 3 : 6));
+/** Show a value in another unit with the digits that people read; the field itself keeps the exact one. */
+const expressed = (field, value, factor) => Number((value / factor).toPrecision(field.whole ? 3 : 4));
 
 /** Write a UCUM code as people do: "umol/L" is µmol/L, "mm[Hg]" mmHg. */
 const readable = (unit) => unit.replace(/^u(?=[A-Za-z])/, "\u00b5").replace(/[[\]{}]/g, "");

@@ -67,6 +67,8 @@ def test_other_units_are_those_of_the_table(browser, flchain: Child) -> None:
         page.get_by_label("Serum creatinine in \u00b5mol/L").fill("88.4")
         assert page.input_value("#field-creatinine") == "0.999804"
         assert page.inner_text("#field-creatinine-calculation") == "88.4 \u00b5mol/L \u00d7 0.01131 = 1 mg/dL."
+        page.fill("#field-creatinine", "1.1")
+        assert page.get_by_label("Serum creatinine in \u00b5mol/L").input_value() == "97.26"
         assert page.locator("[id*='-unit-']").count() == 3
         assert page.locator("[id*='-note-']").count() == 0
 

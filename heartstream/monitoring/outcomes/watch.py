@@ -15,8 +15,9 @@ from heartstream.monitoring.outcomes.topics import TopicRanges, join_topics
 from runtime import events, logs
 from runtime.health import Health, TelemetryServer
 from runtime.kafka.range_reader import Reader
+from runtime.ports import port_of
 from runtime.settings import Settings, Telemetry
-from schemas.errors import DependencyError, SettingsError
+from schemas.errors import DependencyError
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -91,13 +92,10 @@ def _metrics(metrics: CalibrationMetrics) -> dict[str, float | None]:
 
 @contextmanager
 def _telemetry(telemetry: Telemetry) -> Iterator[None]:
-    """Serve metrics and health within the context. Raises SettingsError if the port is in use."""
+    """Serve metrics and health within the context. Raises DependencyError if the port is in use."""
     logs.configure(telemetry)
-    try:
+    with port_of("HEARTSTREAM_TELEMETRY__PORT", telemetry.host, telemetry.port):
         server = TelemetryServer(telemetry.host, telemetry.port, Health({}, {}))
-    except OSError as error:
-        problem = f"HEARTSTREAM_TELEMETRY__PORT: cannot listen at {telemetry.host}:{telemetry.port} ({error.strerror})"
-        raise SettingsError((problem,)) from error
     events.ProcessStarted("outcomes", version("heartstream")).emit()
     try:
         yield

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 import time
@@ -159,6 +161,21 @@ def test_a_score_after_the_outcome_is_not_its_score(stream: Stream, workers: Wor
     first, second = (decode_score(each.value or b"").risk for each in stream.read)
     assert first > second
     assert asked(harness)["models"][0]["all"]["mean_risk"] == first
+
+
+def test_a_port_in_use_is_reported() -> None:
+    """By the same line and exit code as a worker's, before the broker is asked."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "heartstream", "outcomes", "--follow"],
+            env={**os.environ, "HEARTSTREAM_TELEMETRY__PORT": str(port)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    status = f"heartstream: cannot listen at 127.0.0.1:{port} (HEARTSTREAM_TELEMETRY__PORT): Address already in use\n"
+    assert (done.returncode, done.stderr) == (69, status)
 
 
 def test_follow_reports_changes(stream: Stream, workers: Workers, harness: DlqHarness) -> None:
