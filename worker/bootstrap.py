@@ -76,19 +76,19 @@ class ScoringApp(faust.App):
         self.flow_control = KeepingFlowControl()
         self.heartbeat = EventLoopHeartbeat()
 
-    @property
-    def listens(self) -> bool:
-        """Whether the telemetry port is open; earlier failures are failures to start."""
-        return self._telemetry_server is not None
-
     def _create_directories(self) -> None:
         """Create none: a stateless worker runs on a read-only file system."""
 
+    def open_telemetry(self) -> None:
+        """Open the telemetry port unless it is open. Raises DependencyError if the port is in use."""
+        if self._telemetry_server is None:
+            host, port = self.telemetry.host, self.telemetry.port
+            with port_of("HEARTSTREAM_TELEMETRY__PORT", host, port):
+                self._telemetry_server = TelemetryServer(host, port, self.health)
+
     async def on_first_start(self) -> None:
-        """Open the telemetry port before connecting to the broker. Raises DependencyError if the port is in use."""
-        host, port = self.telemetry.host, self.telemetry.port
-        with port_of("HEARTSTREAM_TELEMETRY__PORT", host, port):
-            self._telemetry_server = TelemetryServer(host, port, self.health)
+        """Start what runs beside the stream before connecting to the broker."""
+        self.open_telemetry()  # Faust's own command starts an app without anything before
         self.heartbeat.start()
         for each in self.background:
             each.start()

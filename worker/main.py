@@ -13,7 +13,6 @@ from faust.worker import Worker
 from runtime import events
 from runtime.gc_tuning import tune_gc
 from runtime.settings import Settings
-from schemas.errors import DependencyError
 from worker.bootstrap import ScoringApp, create_app
 
 _SLACK_SECONDS: Final = 35.0
@@ -62,11 +61,10 @@ def run(settings: Settings, create: Callable[[Settings], ScoringApp] = create_ap
     process = _BoundedWorker(app, override_logging=False, redirect_stdouts=False, quiet=True)
     process.spinner, process.role = None, app.role
     process.stop_within_seconds = settings.worker.drain_seconds + _SLACK_SECONDS
+    app.open_telemetry()
     try:
         process.execute_from_commandline()
-    except (SystemExit, asyncio.CancelledError) as end:
-        if isinstance(end.__context__, DependencyError) and not app.listens:
-            raise end.__context__ from None
+    except (SystemExit, asyncio.CancelledError):
         reason = process.crash_reason or app.crash_reason
         if reason is not None:
             events.ProcessFailed(app.role, reason).emit()
