@@ -44,6 +44,8 @@ def _without(record: Record, name: str) -> Record:
 
 
 Flaw = Callable[[Record], bytes | None]
+FOREIGN_CODE: Final = "a code of another coding"
+"""The flaw of which one in the first ten records of a source has the valid ones rejected as well."""
 
 
 def flaws_of(table: FeatureTable) -> Mapping[str, Flaw]:
@@ -58,7 +60,7 @@ def flaws_of(table: FeatureTable) -> Mapping[str, Flaw]:
     foreign = [(each, hint) for each in table.features for hint in each.hints if hint.foreign and each.codes]
     if foreign:
         feature, hint = foreign[-1]
-        flaws["a code of another coding"] = lambda record: _json({**record, feature.name: hint.highest})
+        flaws[FOREIGN_CODE] = lambda record: _json({**record, feature.name: hint.highest})
     return flaws
 
 
@@ -84,6 +86,11 @@ def _number_flaws(feature: Feature) -> dict[str, Flaw]:
         "NaN": lambda record: _json({**record, name: math.nan}),
         "out of range": lambda record: _json({**record, name: beyond}),
     }
+
+
+def independent_flaws(table: FeatureTable) -> Mapping[str, Flaw]:
+    """Return the flaws that concern their own record only, whatever its neighbours are."""
+    return {name: flaw for name, flaw in flaws_of(table).items() if name != FOREIGN_CODE}
 
 
 FLAWS: Final = flaws_of(UCI_HEART)
@@ -155,7 +162,7 @@ def demo_records(seed: int, bad_share: float, artifact: Artifact | None = None) 
     rng = random.Random(seed)  # noqa: S311  # for variety, not for secrets
     table = UCI_HEART if artifact is None else artifact.table
     patients = real_patients() if artifact is None or is_builtin(table) else synthetic_patients(artifact, seed)
-    flaws = flaws_of(table)
+    flaws = independent_flaws(table)
     names = list(flaws)
     while True:
         rng.shuffle(patients)

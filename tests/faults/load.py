@@ -12,8 +12,9 @@ from typing import Final
 import msgspec
 from confluent_kafka import KafkaError, Message, Producer
 
-from heartstream.demo.patients import FLAWS, Record, real_patients
+from heartstream.demo.patients import Record, independent_flaws, real_patients
 from schemas.records import Source
+from schemas.tables.builtin import UCI_HEART
 from tests.faults.account import Sent
 
 KEYS: Final = 997
@@ -159,7 +160,7 @@ class Load:
 def _records(recipe: Recipe, seed: int, culprit: Record | None, prefix: str) -> Iterator[tuple[bytes, bytes | None]]:
     """Yield keys and values endlessly. A `culprit` replaces one record in a thousand."""
     rng = random.Random(seed)  # noqa: S311  # for variety, not for secrets
-    patients, flaws, number = real_patients(), list(FLAWS.values()), 0
+    patients, flaws, number = real_patients(), list(independent_flaws(UCI_HEART).values()), 0
     while True:
         patient = culprit if culprit is not None and number % 1_000 == 500 else patients[number % len(patients)]
         record = {**patient, "patient_id": f"p-{number:07}"}

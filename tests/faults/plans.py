@@ -212,8 +212,6 @@ PLANS: Final = (
         "more-partitions",
         topics.partitions_added,
         graceful=True,
-        # One record of another coding among the first ten of a new partition rejects all ten (decision 38).
-        recipe=Recipe(bad_share=0.0),
         settings={**_SLOW_MEMBERS, **topics.SETTINGS},
     ),
     Plan("topic-recreated", topics.topic_recreated, settings=_SLOW_MEMBERS),

@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from heartstream.demo.patients import FLAWS, real_patients
+from heartstream.demo.patients import FLAWS, FOREIGN_CODE, real_patients
 from heartstream.operations.dlq.backlog import GROUP
 from schemas.errors import RejectionCode
 from schemas.topics import (
@@ -37,7 +37,7 @@ def headers_added(record: Written) -> tuple[bytes | None, bytes | None]:
 
 def test_a_record_that_keeps_failing_is_redriven_three_times(harness: DlqHarness, workers: Workers) -> None:
     """With unchanged key, value, headers and timestamp; then it stays, and the summary says so."""
-    value = FLAWS["a code of another coding"](dict(real_patients()[0]))
+    value = FLAWS[FOREIGN_CODE](dict(real_patients()[0]))
     source = harness.record(b"key-1", value, HEADERS, sent := now() - DAY)
     with workers.start(harness.address, HEARTSTREAM_WORKER__REJECTION_LIMIT_RATIO="1"):
         told = []

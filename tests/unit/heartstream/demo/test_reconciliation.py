@@ -94,6 +94,14 @@ def test_every_flaw_is_rejected() -> None:
     assert not [name for name, outcome in outcomes.items() if isinstance(outcome, PatientRecord)]
 
 
+def test_no_record_of_the_demo_has_its_neighbours_rejected() -> None:
+    """A code of another coding among the first records of a partition would count them as wrong outcomes."""
+    outcomes = [validate(record.value) for record, _ in zip(demo_records(1, 1.0), range(5_000), strict=False)]
+    codes = {str(issue.code) for outcome in outcomes if not isinstance(outcome, PatientRecord) for issue in outcome}
+    assert "foreign_code" not in codes
+    assert len(codes) == 11
+
+
 def test_the_memory_of_a_long_run_is_bounded() -> None:
     """A hundred times as many closed records take no more memory, whatever the order in which they close."""
     sizes = []
